@@ -1,0 +1,76 @@
+"""Folder names of cells: a slug of what varies, for people, and a hash of what decides the pixels, for certainty."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mdiff.config.schema import CONDUCT
+from mdiff.run.job import Job
+
+SLUG_BYTES = 40
+HASH_LENGTH = 8
+# Overrides that do not change a cell's pixels and so have no place in its name.
+UNNAMED = (*CONDUCT, "output", "device.id", "hydra")
+
+
+def identity(job: Job, extra: Mapping[str, Any] | None = None) -> str:
+    """Return a short hash of everything in the config that decides the cell's pixels.
+
+    `extra` tells apart cells that differ on purpose in something else (a sweep over `engine.batch`).
+    """
+    decisive = {key: value for key, value in job.requested.items() if key not in (*CONDUCT, "output", "engine")}
+    decisive["device"] = {"kind": job.device}
+    text = json.dumps([decisive, dict(extra) if extra else {}], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
+
+
+def named(key: str) -> bool:
+    """Whether a config key belongs in a cell's name."""
+    return not any(key == each or key.startswith((each + ".", each + "/")) for each in UNNAMED)
+
+
+def slug(varies: Mapping[str, Any]) -> str:
+    """Return `scheduler=heun,steps=10` in at most 40 bytes that are safe in any folder and on any command line."""
+    words = [f"{_safe(key.rpartition('.')[2])}={_safe(value)}" for key, value in varies.items() if named(key)]
+    return _cut(",".join(words))
+
+
+def cell_name(job: Job, varies: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
+    """Return the folder name of a sweep's cell; two cells share it only if their pixels are the same."""
+    words = slug(varies)
+    return f"{words}-{identity(job, extra)}" if words else f"cell-{identity(job, extra)}"
+
+
+def present(root: Path) -> dict[str, str]:
+    """Return the names below a sweep's folder by the hash that they end with, none where it is not there yet."""
+    return {each.name[-HASH_LENGTH:]: each.name for each in sorted(root.iterdir())} if root.is_dir() else {}
+
+
+def place(root: Path, name: str, there: Mapping[str, str]) -> Path:
+    """Return the cell's folder below `root`: one that is there under the same hash, whatever its slug, or `name`."""
+    return root / there.get(name[-HASH_LENGTH:], name)
+
+
+def _safe(value: Any) -> str:
+    if value is None:
+        return "null"
+    if value == "":
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return "+".join(_safe(each) for each in value)
+    if isinstance(value, Mapping):
+        return "+".join(f"{_safe(key)}-{_safe(each)}" for key, each in value.items())
+    text = unicodedata.normalize("NFC", str(value))
+    text = "".join(letter if letter.isalnum() or letter in "._-+" else "-" for letter in text)
+    return re.sub(r"-{2,}", "-", text).strip("-.")
+
+
+def _cut(text: str) -> str:
+    """The first 40 bytes, at a character's end, without a separator left dangling."""
+    return text.encode("utf-8", "ignore")[:SLUG_BYTES].decode("utf-8", "ignore").rstrip("-,=.+")

@@ -1,0 +1,119 @@
+"""Packs the next evaluation of several trajectories into one network call, and lets each take its row."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from mdiff.engine.guidance import guide
+from mdiff.engine.trajectory import Trajectory
+
+
+class Network(Protocol):
+    """What the engine needs of a denoiser: fixed row counts, and conditioning that is brought over once."""
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation so far, which are no part of a tick."""
+        ...
+
+    def fit(self, rows: int) -> int:
+        """Return the row count, at least `rows`, to run a call of `rows` rows with."""
+        ...
+
+    def prepare(self, conditionings: Sequence[Any]) -> Any:
+        """Bring the conditioning of a call's rows to the device; kept for as long as the rows stay the same."""
+        ...
+
+    def __call__(self, samples: np.ndarray, timesteps: np.ndarray, prepared: Any) -> np.ndarray:
+        """Evaluate samples (R, C, h, w) at timesteps (R,) float32; return (R, C, h, w) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one network call did: who advanced, who is done, rows used and paid for, seconds without compilation."""
+
+    advanced: tuple[Trajectory, ...]
+    finished: tuple[Trajectory, ...]
+    rows_used: int
+    rows: int
+    seconds: float
+
+
+class Engine:
+    """Runs trajectories of one latent shape, at most `batch` images in a network call.
+
+    The images share nothing but the call: each has its own table, guidance and noise, so packing changes their
+    pixels by float rounding at most, and `batch=1` not at all.
+    """
+
+    def __init__(self, network: Network, batch: int = 1):
+        self.network, self.batch = network, batch
+        self._packed: tuple[tuple[Trajectory, ...], int] = ((), 0)
+        self._prepared: Any = None
+
+    def run(self, waiting: Iterable[Trajectory]) -> Iterator[Tick]:
+        """Yield a `Tick` a network call until every trajectory is finished.
+
+        Finished ones leave and waiting ones enter before any call. `waiting` is asked for the next trajectory only
+        when there is a place for it; when it ends, those in flight are finished and the run is over. One whose
+        conditioning has another shape (a longer prompt) waits until those in flight are through.
+        """
+        source, active = iter(waiting), list[Trajectory]()
+        held: Trajectory | None = None
+        more = True
+        while True:
+            while len(active) < self.batch:
+                if held is None and more:
+                    held = next(source, None)
+                    more = held is not None
+                if held is None or (active and held.form != active[0].form):
+                    break
+                active.append(held)
+                held = None
+            if not active:
+                return
+            yield self._tick(active)
+            active = [trajectory for trajectory in active if not trajectory.finished]
+
+    def _tick(self, active: Sequence[Trajectory]) -> Tick:
+        began, compiled = time.perf_counter(), self.network.compile_seconds
+        used = sum(trajectory.rows for trajectory in active)
+        rows = self.network.fit(used)
+        samples, timesteps = self._pack(active, rows)
+        output = self.network(samples, timesteps, self._conditioning(tuple(active), rows))
+        at = 0
+        for trajectory in active:
+            if trajectory.negative is None:
+                trajectory.advance(output[at])
+            else:
+                guided = guide(output[at], output[at + 1], trajectory.guidance, trajectory.guidance_rescale)
+                trajectory.advance(guided)
+            at += trajectory.rows
+        seconds = time.perf_counter() - began - (self.network.compile_seconds - compiled)
+        for trajectory in active:
+            trajectory.seconds += seconds * trajectory.rows / used
+        finished = tuple(trajectory for trajectory in active if trajectory.finished)
+        return Tick(tuple(active), finished, used, rows, seconds)
+
+    def _pack(self, active: Sequence[Trajectory], rows: int) -> tuple[np.ndarray, np.ndarray]:
+        samples = np.zeros((rows, *active[0].latents.shape), np.float32)
+        timesteps = np.zeros(rows, np.float32)
+        at = 0
+        for trajectory in active:
+            place = slice(at, at + trajectory.rows)
+            samples[place] = trajectory.table.input(trajectory.row, trajectory.registers)
+            timesteps[place] = trajectory.table.t[trajectory.row]
+            at += trajectory.rows
+        return samples, timesteps
+
+    def _conditioning(self, active: tuple[Trajectory, ...], rows: int) -> Any:
+        """The rows' conditioning, negative before positive; rows that fill the shape repeat the first."""
+        if (active, rows) != self._packed:
+            conditionings = [each for t in active for each in (t.negative, t.positive) if each is not None]
+            conditionings += conditionings[:1] * (rows - len(conditionings))
+            self._prepared, self._packed = self.network.prepare(conditionings), (active, rows)
+        return self._prepared

@@ -1,0 +1,100 @@
+"""Layers that hold a checkpoint's tensors under the checkpoint's own names (`weight`, `bias`)."""
+
+from collections.abc import Sequence
+
+import mindspore as ms
+from mindspore import nn
+from mindspore.common.initializer import initializer
+from mindspore.nn.utils import no_init_parameters
+
+from mdiff.device import Kernels
+
+
+def parameter(shape: Sequence[int], kernels: Kernels) -> ms.Parameter:
+    """A parameter that takes neither time nor memory until the checkpoint's tensor is set."""
+    with no_init_parameters():
+        return ms.Parameter(initializer("zeros", tuple(shape), getattr(ms, kernels.dtype)), requires_grad=False)
+
+
+class Conv2d(nn.Cell):
+    """A convolution with bias."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernels: Kernels, kernel: int = 3, stride: int = 1, padding: int = 1
+    ):
+        super().__init__()
+        self.weight = parameter((out_channels, in_channels, kernel, kernel), kernels)
+        self.bias = parameter((out_channels,), kernels)
+        self.run = kernels.conv2d(out_channels, kernel, stride, padding)
+
+    def construct(self, x):
+        return self.run(x, self.weight, self.bias)
+
+    def without_bias(self, x):
+        """The convolution alone, where the bias is added with something else."""
+        return self.run(x, self.weight, None)
+
+
+class Linear(nn.Cell):
+    """A linear map of rows (N, in) -> (N, out)."""
+
+    def __init__(self, in_width: int, out_width: int, kernels: Kernels, bias: bool = True):
+        super().__init__()
+        self.weight = parameter((out_width, in_width), kernels)
+        self.bias = parameter((out_width,), kernels) if bias else None
+        self.run = kernels.linear
+
+    def construct(self, x):
+        return self.run(x, self.weight, self.bias)
+
+
+class Pointwise(nn.Cell):
+    """A 1×1 convolution of tokens: the weight is a convolution's (O, I, 1, 1), the arithmetic a linear map's."""
+
+    def __init__(self, in_width: int, out_width: int, kernels: Kernels):
+        super().__init__()
+        self.weight = parameter((out_width, in_width, 1, 1), kernels)
+        self.bias = parameter((out_width,), kernels)
+        self.shape = (out_width, in_width)
+        self.run = kernels.linear
+
+    def construct(self, x):
+        return self.run(x, self.weight.reshape(self.shape), self.bias)
+
+
+class GroupNorm(nn.Cell):
+    """Group normalisation of (B, C, h, w)."""
+
+    def __init__(self, groups: int, channels: int, eps: float, kernels: Kernels):
+        super().__init__()
+        self.weight = parameter((channels,), kernels)
+        self.bias = parameter((channels,), kernels)
+        self.run = kernels.group_norm(groups, eps)
+
+    def construct(self, x):
+        return self.run(x, self.weight, self.bias)
+
+
+class LayerNorm(nn.Cell):
+    """Layer normalisation of rows."""
+
+    def __init__(self, width: int, kernels: Kernels, eps: float = 1e-5):
+        super().__init__()
+        self.weight = parameter((width,), kernels)
+        self.bias = parameter((width,), kernels)
+        self.run = kernels.layer_norm(eps)
+
+    def construct(self, x):
+        return self.run(x, self.weight, self.bias)
+
+
+class Embedding(nn.Cell):
+    """A table of vectors, looked up by number."""
+
+    def __init__(self, size: int, width: int, kernels: Kernels):
+        super().__init__()
+        self.weight = parameter((size, width), kernels)
+        self.run = kernels.embedding
+
+    def construct(self, ids):
+        return self.run(self.weight, ids)

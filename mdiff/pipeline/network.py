@@ -1,0 +1,99 @@
+"""Cells behind numpy: compiled once a shape, with the seconds that compilation took."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mdiff.device.compile_cache import compile_cache
+from mdiff.device.graph import graph_mode
+from mdiff.pipeline.request import Conditioning
+
+
+class _Stage(nn.Cell):
+    """One method of a network as a cell of its own, which MindSpore can compile ahead of the first call."""
+
+    def __init__(self, network: nn.Cell, method: str):
+        super().__init__(auto_prefix=False)
+        self.network, self.method = network, method
+
+    def construct(self, *inputs):
+        return getattr(self.network, self.method)(*inputs)
+
+
+class Compiled:
+    """A stage of a network as a function of numpy arrays; `compile_seconds` grows when a new shape is compiled.
+
+    `identity` says all that decides the graph but the shapes: the component's config, the device, the types.
+    """
+
+    def __init__(self, network: nn.Cell, identity: str, method: str = "construct"):
+        self._stage, self._identity = _Stage(network, method), f"{identity} {method}"
+        self._shapes: set[tuple] = set()
+        self.compile_seconds = 0.0
+
+    def tensors(self, *inputs: Any) -> Any:
+        """Run on tensors (arrays are brought over), and leave the result on the device."""
+        arguments = [ms.Tensor(each) if isinstance(each, np.ndarray) else each for each in inputs]
+        shapes = tuple(None if each is None else (each.shape, each.dtype) for each in arguments)
+        with graph_mode():
+            if shapes not in self._shapes:
+                began = time.perf_counter()
+                self._compile(arguments, shapes)
+                self.compile_seconds += time.perf_counter() - began
+                self._shapes.add(shapes)
+            return self._stage(*arguments)
+
+    def _compile(self, arguments: list[Any], shapes: tuple) -> None:
+        cache = compile_cache()
+        if cache is None:
+            self._stage.compile(*arguments)
+        else:
+            cache.compile(f"{self._identity} {shapes}", lambda: self._stage.compile(*arguments))
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run and bring the result back as float32 arrays."""
+        result = self.tensors(*inputs)
+        return tuple(map(_to_numpy, result)) if isinstance(result, tuple) else _to_numpy(result)
+
+
+def _to_numpy(tensor: Any) -> np.ndarray | None:
+    return None if tensor is None else tensor.astype(ms.float32).asnumpy()
+
+
+class Denoiser:
+    """The UNet as the engine's network: conditioning is projected once for as long as the rows stay the same."""
+
+    def __init__(self, unet: nn.Cell, identity: str):
+        self._time = Compiled(unet, identity, "time_embedding")
+        self._project = Compiled(unet, identity, "project_context")
+        self._denoise = Compiled(unet, identity, "denoise")
+        self.rows = 1
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation so far."""
+        return sum(stage.compile_seconds for stage in (self._time, self._project, self._denoise))
+
+    def fit(self, rows: int) -> int:
+        """Every call has the same number of rows, `self.rows`, so that one compilation serves all."""
+        return max(rows, self.rows)
+
+    def prepare(self, conditionings: Sequence[Conditioning]) -> tuple[Any, ...]:
+        """Bring the rows' conditioning to the device and project it to keys and values."""
+        projections = self._project.tensors(np.concatenate([each.context for each in conditionings]))
+        added = _stacked([each.added for each in conditionings])
+        return projections, added, _stacked([each.guidance for each in conditionings])
+
+    def __call__(self, samples: np.ndarray, timesteps: np.ndarray, prepared: tuple[Any, ...]) -> np.ndarray:
+        """Evaluate samples (R, C, h, w) float32 at timesteps (R,); return (R, C, h, w) float32."""
+        projections, added, guidance = prepared
+        return self._denoise(samples, self._time.tensors(timesteps, added, guidance), *projections)
+
+
+def _stacked(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if given else None

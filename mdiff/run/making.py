@@ -1,0 +1,87 @@
+"""A cell while it is being made: its images one by one, then its record."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mdiff.noise import Generator
+from mdiff.pipeline.request import ImageRequest, Text
+from mdiff.run.plan import PlannedCell
+from mdiff.run.png import pixel_digest, to_pixels, write_png
+from mdiff.run.record import effective, recipe, record
+from mdiff.run.store import Staging, image_name, write_text
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster
+STAGES = ("load_s", "compile_s", "encode_s", "denoise_s", "decode_s", "save_s")
+
+
+class MakingCell:
+    """One claimed cell. Images arrive in any order; those that an interrupted run left are taken over."""
+
+    def __init__(self, planned: PlannedCell, staging: Staging, batch: int):
+        self.planned, self.staging, self.batch = planned, staging, batch
+        self.timing = dict.fromkeys(STAGES, 0.0)
+        self.substitutions: list[str] = []
+        self.error: Exception | None = None
+        self.lost = 0
+        self.images: dict[int, dict[str, Any]] = {}
+        for index, (found, _) in staging.adopted(planned.fingerprint, planned.images).items():
+            self.images[index] = self._entry(found["image"], index)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image is there, or known not to come."""
+        return len(self.images) + self.lost == self.planned.images
+
+    def requests(self) -> Iterator[tuple[int, ImageRequest]]:
+        """Yield (index, request) of each image that is still to make: prompts in order, seeds counting up."""
+        job, table = self.planned.job, self.planned.table
+        for index in range(self.planned.images):
+            if index not in self.images:
+                pair, seed = job.prompts[index // job.num_images], job.seed + index % job.num_images
+                reading = {"weighting": job.weighting == "on", "long": job.long == "chunk"}
+                positive = Text(pair.text, **reading)
+                negative = Text(pair.negative, absent=not pair.negative, **reading)
+                noise = Generator(seed).randn
+                yield index, ImageRequest(positive, negative, table, job.guidance, job.width, job.height, noise)
+
+    def save(self, index: int, image: np.ndarray) -> None:
+        """Write image `index`, (3, H, W) in −1 … 1, with its recipe."""
+        job = self.planned.job
+        pair, pixels = job.prompts[index // job.num_images], to_pixels(image)
+        facts = {
+            "index": index,
+            "prompt": pair.text,
+            "negative_prompt": pair.negative,
+            "seed": job.seed + index % job.num_images,
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "sha256": pixel_digest(pixels),
+        }
+        path = self.staging.path / image_name(index)
+        write_png(path, pixels, recipe(self.planned, facts, self._effective()))
+        self.images[index] = self._entry(facts, index)
+
+    def lose(self, error: Exception) -> None:
+        """Count an image as not to be had; the first error is the cell's."""
+        self.lost += 1
+        self.error = self.error if self.error is not None else error
+
+    def publish(self, device_peak_mb: float | None) -> dict[str, Any]:
+        """Write config and record, let the cell appear under its name, and return the record."""
+        timing = self.timing | {"total_s": sum(self.timing.values())}
+        images = [self.images[index] for index in sorted(self.images)]
+        told = record(self.planned, self._effective(), images, timing, device_peak_mb, self.error)
+        config = yaml.dump(dict(self.planned.job.requested), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        write_text(self.staging.path / "config.yaml", config)
+        self.staging.publish(told)
+        return told
+
+    def _effective(self) -> dict[str, Any]:
+        return effective(self.planned, self.batch, self.substitutions)
+
+    def _entry(self, facts: dict[str, Any], index: int) -> dict[str, Any]:
+        name = image_name(index)
+        return {"file": name, **facts, "bytes": (self.staging.path / name).stat().st_size}

@@ -1,0 +1,265 @@
+"""The interface that users of diffusers know, on top of a table."""
+
+import inspect
+import json
+from collections import namedtuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from mdiff.errors import nearest
+from mdiff.scheduler.config import CHOICES, RESPACINGS, Config, SchedulerError, checked
+from mdiff.scheduler.table import Registers, Table
+
+FILE = "scheduler_config.json"
+SCHEDULERS: dict[str, type["Scheduler"]] = {}
+OUTPUTS = {
+    second: namedtuple("SchedulerOutput", ["prev_sample", *([second] if second else [])])
+    for second in ("", "pred_original_sample", "denoised", "pred_noised_sample")
+}
+
+
+class Request(NamedTuple):
+    """What a table is asked for: a number of steps or the points themselves, and the evaluation to begin at."""
+
+    steps: int
+    timesteps: np.ndarray | None
+    sigmas: np.ndarray | None
+    begin: int
+
+
+class Scheduler:
+    """A solver: `table` compiles a run; `set_timesteps` and `step` walk through one, as in diffusers.
+
+    Options are keyword arguments under diffusers' names. Samples and outputs of `step` are numpy arrays or MindSpore
+    tensors of any shape, with or without a batch axis; half precision is computed in float32 and given back as half.
+    """
+
+    order: ClassVar[int] = 1
+    defaults: ClassVar[dict[str, Any]] = {}
+    choices: ClassVar[dict[str, tuple]] = {}
+    custom: ClassVar[tuple[str, ...]] = ()  # which points of a run may be given: timesteps, sigmas
+    run_defaults: ClassVar[dict[str, Any]] = {}  # further options of set_timesteps
+    step_defaults: ClassVar[dict[str, Any]] = {}  # further options of step
+    step_option_names: ClassVar[tuple[str, ...]] = ()
+    reports: ClassVar[str] = ""  # the second field of step's result
+    memoryless: ClassVar[bool] = False  # a step depends on nothing but its own timestep
+
+    def __init_subclass__(cls) -> None:
+        kind = inspect.Parameter.KEYWORD_ONLY
+        own = [inspect.Parameter(name, kind, default=value) for name, value in cls.defaults.items()]
+        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        cls.step_option_names = tuple(cls.step_defaults)
+        if "defaults" in vars(cls):  # a solver, not a family of them
+            SCHEDULERS[cls.__name__] = cls
+
+    def __init__(self, *values: Any, **options: Any):
+        name = type(self).__name__
+        options.update(zip(self.defaults, values, strict=False))
+        for key, value in options.items():
+            if key not in self.defaults:
+                raise SchedulerError(f"{name} has no option {key!r}{nearest(key, self.defaults)}")
+            choices = self.choices.get(key, CHOICES.get(key))
+            options[key] = checked(name, key, value, self.defaults[key], choices)
+        respacings = [key for key in RESPACINGS.values() if options.get(key)]
+        if len(respacings) > 1:
+            raise SchedulerError(f"{name}: only one of {' and '.join(respacings)} can be used")
+        left = [key for key in self.defaults if key not in options]
+        self.config = Config({"_class_name": name, **self.defaults, **options, "_use_default_values": left})
+        self.step_options = dict(self.step_defaults)
+        self.num_inference_steps: int | None = None
+        self._tables: dict[Any, Table] = {}
+        self._request: dict[str, Any] | None = None
+        self.set_begin_index(None)
+
+    @classmethod
+    def from_config(cls, config: "Mapping[str, Any] | Scheduler", **overrides: Any) -> Any:
+        """Return this solver with the options of another one; options that only others have stay in `.config`.
+
+        An option that the other one left at its own default takes this class's default. SchedulerError for a value
+        (or an override) that is not known.
+        """
+        given = dict(config.config if isinstance(config, Scheduler) else config)
+        left = given.pop("_use_default_values", [])
+        given = {key: value for key, value in given.items() if key not in left} | overrides
+        known = {key for scheduler in SCHEDULERS.values() for key in scheduler.defaults}
+        for key in overrides.keys() - known:
+            raise SchedulerError(f"no scheduler has the option {key!r}{nearest(key, cls.defaults)}")
+        scheduler = cls(**{key: value for key, value in given.items() if key in cls.defaults})
+        scheduler.config = Config({**given, **scheduler.config})
+        return scheduler
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, subfolder: str | None = "scheduler", **overrides: Any) -> Any:
+        """Return this solver with the options in a checkpoint's folder, whichever solver they were saved by."""
+        for path in (Path(folder) / (subfolder or "") / FILE, Path(folder) / FILE):
+            if path.is_file():
+                return cls.from_config(json.loads(path.read_text(encoding="utf-8")), **overrides)
+        raise SchedulerError(f"no {FILE} in {folder}; give the folder of a checkpoint in the Hugging Face layout")
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write scheduler_config.json into `folder`."""
+        plain = {name: value for name, value in sorted(self.config.items()) if name != "_use_default_values"}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / FILE).write_text(json.dumps(plain, indent=2, default=list) + "\n", encoding="utf-8")
+
+    def __len__(self) -> int:
+        return self.config.num_train_timesteps
+
+    def table(
+        self, steps: int | None = None, *, timesteps: Any = None, sigmas: Any = None, begin: int = 0, **options: Any
+    ) -> Table:
+        """Return the run of `steps` steps, or the one over given `timesteps` or `sigmas` where the solver admits them.
+
+        Pure and cached. The run starts at evaluation `begin` (image to image); `options` are those of `set_timesteps`
+        and of `step`.
+        """
+        name, known = type(self).__name__, {**self.run_defaults, **self.step_options}
+        for key in options.keys() - known.keys():
+            raise SchedulerError(f"{name}: no option {key!r}{nearest(key, known)}")
+        points = {"timesteps": timesteps, "sigmas": sigmas}
+        given = {key: tuple(float(v) for v in value) for key, value in points.items() if value is not None}
+        for key in given:
+            if key not in self.custom or any(self.config.get(option) for option in RESPACINGS.values()):
+                raise SchedulerError(f"{name} takes no custom {key}" + " with re-spaced sigmas" * (key in self.custom))
+        if steps is None and given:
+            steps = len(given.get("timesteps", given.get("sigmas", ())))
+        if steps is None or int(steps) != steps or steps < 1:
+            raise SchedulerError(f"{name}: steps={steps!r} must be a whole number of at least 1")
+        options = known | {
+            key: checked(name, key, value, known[key], CHOICES.get(key)) for key, value in options.items()
+        }
+        request = (steps, *given.items(), begin, *((option, repr(value)) for option, value in options.items()))
+        if request not in self._tables:
+            when, levels = (np.array(given[key]) if key in given else None for key in points)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a step to sigma = 0 has no lambda
+                self._tables[request] = self._compile(Request(int(steps), when, levels, begin), **options)
+        return self._tables[request]
+
+    def _compile(self, asked: Request, **options: Any) -> Table:
+        raise TypeError(f"{type(self).__name__} is a family of solvers, not one of them")
+
+    def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, **options: Any) -> None:
+        """Choose the run that `step` walks through; `options` are those of `table`, `device` is ignored."""
+        table = self.table(num_inference_steps, **options)
+        self._request = {"steps": num_inference_steps, **options}
+        self.num_inference_steps = int(table.step[-1]) + 1
+        self.set_begin_index(None)
+
+    def _run(self, begin: int = 0, **options: Any) -> Table:
+        """Return the run that was chosen, or before that the training schedule."""
+        request = {"steps": self.config.num_train_timesteps} if self._request is None else self._request
+        return self.table(**request, begin=begin, **options)
+
+    @property
+    def timesteps(self) -> np.ndarray:
+        """The timestep of every network evaluation, descending."""
+        return self._run().t
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """The noise level at every network evaluation and at the end, float32."""
+        return np.append(self._run().sigma, self._run().end_sigma).astype(np.float32)
+
+    @property
+    def init_noise_sigma(self) -> float:
+        """What unit normal noise is multiplied by to start a run."""
+        return self._run().init_scale
+
+    @property
+    def step_index(self) -> int | None:
+        """The evaluation that is next, or None before the first."""
+        return None if self._row is None else self._row + self._first
+
+    def set_begin_index(self, begin_index: int | None = 0) -> None:
+        """Start the run at evaluation `begin_index`, or where the first timestep is found."""
+        self.begin_index, self._first, self._registers = begin_index, 0, Registers(None)
+        self._row: int | None = None
+
+    def index_for_timestep(self, timestep: Any) -> int:
+        """Return the first evaluation at `timestep` that begins a step, so that repeated timesteps lose none."""
+        table = self._run()
+        begins = np.append(True, table.step[1:] != table.step[:-1])
+        found = np.flatnonzero(begins & (table.t == float(timestep)))
+        if len(found) == 0:
+            raise SchedulerError(f"timestep {timestep} is not in this schedule{nearest(timestep, table.t.tolist())}")
+        return int(found[0])
+
+    def _locate(self, timestep: Any, **options: Any) -> tuple[Table, int]:
+        """Return the table of the run under way and its row for `timestep`, entering the run where it has not begun."""
+        if self._row is None:
+            entry = self.index_for_timestep(timestep) if self.begin_index is None and not self.memoryless else None
+            self._first, self._row = entry or self.begin_index or 0, 0
+        table = self._run(self._first, **options)
+        if self.memoryless and (self._row >= len(table) or table.t[self._row] != float(timestep)):
+            table = self._anywhere(timestep, **options)
+        if self._row >= len(table):
+            raise SchedulerError(f"all {len(table)} evaluations of this run are done; call set_timesteps again")
+        return table, self._row
+
+    def _anywhere(self, timestep: Any, **options: Any) -> Table:
+        """Return a table whose first row is for `timestep`, which need not be the next one."""
+        self._first, self._row = self.index_for_timestep(timestep), 0
+        return self._run(self._first, **options)
+
+    def scale_model_input(self, sample: Any, timestep: Any = None) -> Any:
+        """Return the network's input for `sample` at `timestep`."""
+        if self.memoryless:
+            return sample
+        table, row = self._locate(timestep)
+        return table.input(row, Registers(sample))
+
+    def step(
+        self, model_output: Any, timestep: Any, sample: Any, generator: Any = None, return_dict: bool = True,
+        variance_noise: Any = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Return the sample one network evaluation later: an object with `prev_sample`, also a tuple.
+
+        model_output and sample have the same shape. Noise comes from `variance_noise`, or from `generator`: anything
+        with `randn(shape)` or numpy's `standard_normal`, or a list of these, one an image of the batch.
+        """
+        table, row = self._locate(timestep, **options)
+        kind = model_output.dtype
+        if "16" in str(kind):
+            model_output, sample = model_output.astype("float32"), sample.astype("float32")
+        noise = variance_noise
+        if table.draw[row] and noise is None:
+            noise = self._noise(generator, sample)
+        self._registers = table.apply(row, self._registers._replace(x=sample), model_output, noise)
+        self._row = row + 1
+        second = self._registers.original if self.reports == "pred_original_sample" else self._registers.stored
+        result = [self._registers.x, second][: 2 if self.reports else 1]
+        if "16" in str(kind):
+            result = [value.astype(kind) for value in result]
+        return OUTPUTS[self.reports](*result) if return_dict else tuple(result)
+
+    def _noise(self, generator: Any, sample: Any) -> Any:
+        if isinstance(generator, list):
+            drawn = np.concatenate([_normal(one, (1, *sample.shape[1:])) for one in generator])
+        else:
+            drawn = _normal(np.random.default_rng() if generator is None else generator, tuple(sample.shape))
+        return drawn if isinstance(sample, np.ndarray) else type(sample)(drawn)
+
+    def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
+        """Return (alpha, sigma) with noisy = alpha original + sigma noise at each of `timesteps`."""
+        sigma = self.sigmas[[self.index_for_timestep(t) for t in timesteps]].astype(np.float64)
+        return np.ones_like(sigma), sigma
+
+    def add_noise(self, original_samples: Any, noise: Any, timesteps: Any) -> Any:
+        """Return `original_samples` (B, ...) with `noise` at the level of each of the `timesteps` (B,)."""
+        alpha, sigma = (_like(level, original_samples) for level in self._levels(np.atleast_1d(np.asarray(timesteps))))
+        return original_samples * alpha + noise * sigma
+
+
+def _normal(generator: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return generator.randn(shape) if hasattr(generator, "randn") else generator.standard_normal(shape, dtype=np.float32)
+
+
+def _like(levels: np.ndarray, sample: Any) -> Any:
+    """Return one number, or one for each leading index of `sample`, of the sample's own type."""
+    if np.all(levels == levels[0]):
+        return float(levels[0])
+    shaped = levels.astype(np.float32).reshape(-1, *[1] * (len(sample.shape) - 1))
+    return shaped if isinstance(sample, np.ndarray) else type(sample)(shaped)

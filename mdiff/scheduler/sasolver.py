@@ -1,0 +1,67 @@
+from typing import Any
+
+import numpy as np
+
+from mdiff.scheduler.family import LOG_SNR, LOWEST, SPACED, LogSnrScheduler, Request, Table
+from mdiff.scheduler.integral import adams_weights, lagged
+from mdiff.scheduler.table import NOISE
+
+ORDERS = {"predictor_order": 2, "corrector_order": 2, "tau_func": None, "algorithm_type": "data_prediction"}
+ORDERS |= {"lower_order_final": True}
+
+
+class SASolverScheduler(LogSnrScheduler):
+    """Stochastic Adams predictor-corrector of Xue et al. 2023, https://arxiv.org/abs/2309.05019, Algorithm 1.
+
+    tau(t) sets how much noise a step adds: 1 within timesteps 200 .. 800 and 0 elsewhere unless `tau_func` says. The
+    corrector repeats the step with the noise that the predictor used. Ends at the least training sigma.
+    """
+
+    defaults = LOG_SNR | SPACED | LOWEST | ORDERS
+    choices = LogSnrScheduler.choices | {"algorithm_type": ("data_prediction", "noise_prediction")}
+    reaches_zero = False
+
+    def _compile(self, asked: Request, mu: float | None = None, **unused: Any) -> Table:
+        points, levels = self._grid(asked, mu)
+        config, by_data, row = self.config, self.config.algorithm_type == "data_prediction", np.arange(len(points))
+        alpha, sigma, log_snr = self._split(levels)
+        taus = [_tau(t) if config.tau_func is None else config.tau_func(t) for t in points]
+        tau, h = np.array(taus, np.float64), np.diff(log_snr)
+        if by_data:
+            carry, noise = np.exp(-(tau**2) * h) * sigma[1:] / sigma[:-1], np.sqrt(-np.expm1(-2 * tau**2 * h))
+        else:
+            carry, noise = alpha[1:] / alpha[:-1], tau * np.sqrt(np.expm1(2 * h))
+
+        # `next` begins as the sample to go on from: the predicted one, or S and the integral with the newest output.
+        left = len(row) - row if config.lower_order_final else 9 + 0 * row
+        step = (log_snr[:-1], log_snr[1:], alpha[1:] if by_data else -sigma[1:], 1 + tau**2)
+        orders = np.minimum(np.minimum(config.corrector_order, lagged(left + 1.0, 1)), row + 1)
+        past = {"known": log_snr[:-1], "count": config.corrector_order, "orders": orders}
+        weights = self._weights(*(lagged(values, 1) for values in step), **past)
+        table = self._table(points, levels, not by_data).mix(x=row == 0, s=row > 0).add(weights, where=row > 0)
+        table.next[:] *= carry[:, None]
+        table.next[:, NOISE] = sigma[1:] * noise
+        table.keep[:] = table.next
+
+        orders = np.minimum(np.minimum(config.predictor_order, left), row + 1)
+        past = {"known": log_snr[:-1], "count": config.predictor_order, "orders": orders}
+        return table.put(draw=True).add(self._weights(*step, **past))
+
+    def _weights(self, start: Any, stop: Any, scale: Any, k: Any, *, known: Any, count: int, orders: Any) -> list[Any]:
+        """Return the weights of the last outputs over a step; the second order is that of the paper's appendix."""
+        by_data, past = self.config.algorithm_type == "data_prediction", [lagged(known, lag) for lag in range(count)]
+        rate, h = k if by_data else -1.0, stop - start
+        weights = adams_weights(start, stop, past, orders, lambda u: scale * k * np.exp(rate * (u - stop)))
+        if by_data and count > 1:
+            simple = (h**2 / 2 - (h * k - 1 + np.exp(-k * h)) / k**2) / (past[0] - past[1])
+            change = np.where(orders == 2, scale * k * simple, 0)
+            weights[0], weights[1] = weights[0] + change, weights[1] - change
+        return weights
+
+    def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
+        level = self._alpha_bar(timesteps.astype(np.int64))
+        return np.sqrt(level), np.sqrt(1 - level)
+
+
+def _tau(t: int) -> float:
+    return 1.0 if 200 <= t <= 800 else 0.0

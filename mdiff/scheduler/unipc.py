@@ -1,0 +1,78 @@
+from typing import Any
+
+import numpy as np
+
+from mdiff.scheduler.config import SchedulerError
+from mdiff.scheduler.family import LOG_SNR, SPACED, ZERO_SNR, LogSnrScheduler, Request, Table
+from mdiff.scheduler.integral import adams_weights, lagged
+from mdiff.scheduler.schedule import shifted_levels
+
+UNIPC = {
+    "solver_order": 2,
+    "predict_x0": True,
+    "solver_type": "bh2",
+    "lower_order_final": True,
+    "disable_corrector": [],
+}
+UNIPC |= {"solver_p": None, "final_sigmas_type": "zero", "shift_terminal": None, "sigma_min": None, "sigma_max": None}
+
+
+class UniPCMultistepScheduler(LogSnrScheduler):
+    """The unified predictor-corrector of Zhao et al. 2023, https://arxiv.org/abs/2302.04867, Algorithms 5 to 8.
+
+    One evaluation a step: the output at the predicted sample corrects that sample, then predicts the next. The weights
+    are those of exponential Adams formulas, but for the lowest orders, where the paper puts B(h) / 2. A last step to
+    sigma 0 has order 1 (with bh1 that is NaN in diffusers). `disable_corrector` lists steps left uncorrected.
+    """
+
+    defaults = LOG_SNR | SPACED | ZERO_SNR | UNIPC
+    choices = LogSnrScheduler.choices | {"solver_type": ("bh1", "bh2")}
+    custom = ("sigmas",)
+
+    def _final_sigma(self, levels: np.ndarray, moved: bool) -> float:
+        repeats = moved and self.config.final_sigmas_type == "sigma_min"
+        return float(levels[-1]) if repeats else super()._final_sigma(levels, moved)
+
+    def _flow_sigmas(self, asked: Request, mu: float | None) -> np.ndarray:
+        levels = np.linspace(1, 1 / self.config.num_train_timesteps, asked.steps + 1)[:-1]
+        levels = shifted_levels(
+            levels if asked.sigmas is None else asked.sigmas, self.config.flow_shift, mu, self.config
+        )
+        return np.append(min(levels[0], 1 - 1e-6), levels[1:])  # pure noise has no log-SNR
+
+    def _compile(self, asked: Request, mu: float | None = None, **unused: Any) -> Table:
+        if asked.sigmas is not None and not self.config.use_flow_sigmas:
+            raise SchedulerError("UniPCMultistepScheduler takes custom sigmas only with use_flow_sigmas=True")
+        points, levels = self._grid(asked, mu)
+        alpha, sigma, log_snr = self._split(levels)
+        data, noise = (alpha, sigma) if self.config.predict_x0 else (sigma, alpha)
+        rows = np.arange(len(points))
+        left = len(rows) - rows if self.config.lower_order_final else 9 + 0 * rows
+        orders = np.minimum(np.minimum(self.config.solver_order, left), rows + 1)
+        orders[-1] = 1 if levels[-1] == 0 else orders[-1]
+        carry, step = noise[1:] / noise[:-1], (log_snr[:-1], log_snr[1:], data[1:], orders)
+
+        # The sample to go on from: S carried over the step before, and the outputs then known, the newest included.
+        corrected = (rows > 0) & ~np.isin(rows + asked.begin - 1, self.config.disable_corrector)
+        table = self._table(points, levels, not self.config.predict_x0)
+        table.mix("keep", x=~corrected, s=np.where(corrected, lagged(carry, 1), 0))
+        table.add(self._weights(*(lagged(values, 1) for values in step), corrector=True), "keep", corrected)
+        table.next[:] = table.keep * carry[:, None]
+        return table.add(self._weights(*step, corrector=False))
+
+    def _weights(self, start: Any, stop: Any, scale: Any, orders: Any, *, corrector: bool) -> list[Any]:
+        """Return the weights of the newest output, the one before it, ... over a step from `start` to `stop`."""
+        sign = 1 if self.config.predict_x0 else -1
+        first = -scale * np.expm1(sign * (start - stop))  # of a single output, at the start
+        half = first / 2 if self.config.solver_type == "bh2" else sign * scale * (stop - start) / 2
+        past = [lagged(start, lag) for lag in range(self.config.solver_order)]
+        lowest: dict[int, tuple[Any, ...]] = {1: (half, first - half)} if corrector else {1: (first,)}
+        if not corrector and len(past) > 1:
+            slope = half * (stop - start) / (past[1] - start)
+            lowest[2] = (first - slope, slope)
+        points, reach = ([stop, *past], orders + 1) if corrector else (past, orders)
+        weights = adams_weights(start, stop, points, reach, lambda u: sign * scale * np.exp(sign * (u - stop)))
+        for order, own in lowest.items():
+            for lag, weight in enumerate(own):
+                weights[lag] = np.where(orders == order, weight, weights[lag])
+        return weights

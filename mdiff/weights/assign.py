@@ -1,0 +1,72 @@
+"""From weight files to the parameters of a network, strictly and straight to their type. Imports MindSpore."""
+
+import os
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+
+from mdiff.errors import MdiffError
+from mdiff.weights.files import Weights
+
+_THREADS = min(4, os.cpu_count() or 1)
+_SHOWN = 5  # names in a message; the rest is counted
+
+
+def assign(
+    cell_parameters: Mapping[str, Any],
+    weights: Weights,
+    dtype: str,
+    *,
+    round_to: str | None = None,
+    ignore: Collection[str] = (),
+) -> None:
+    """Set every parameter (by its name in the checkpoint) to its tensor, as `dtype` with values of `round_to`.
+
+    Memory beyond the parameters themselves is a few MB: each tensor is converted chunk by chunk into the buffer that
+    the parameter then holds. A tensor that is missing, unexpected (unless in `ignore`) or wrongly shaped is an
+    MdiffError that names it; nothing is assigned then.
+    """
+    check(cell_parameters, weights, ignore=ignore)
+
+    def read(name: str) -> np.ndarray:
+        values = weights.read_as(name, dtype, round_to)
+        return values.view(np.dtype("bfloat16")) if dtype == "bfloat16" else values  # a type that MindSpore registers
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # numpy converts without holding Python's lock
+        for parameter, values in zip(cell_parameters.values(), pool.map(read, cell_parameters), strict=True):
+            _set(parameter, values)
+
+
+def check(cell_parameters: Mapping[str, Any], weights: Weights, *, ignore: Collection[str] = ()) -> None:
+    """Raise MdiffError unless weights and parameters have the same names and shapes."""
+    source = ", ".join(str(path) for path in weights.files[:1]) + (" …" if len(weights.files) > 1 else "")
+    present = set(weights.names)
+    if missing := [name for name in cell_parameters if name not in present]:
+        raise MdiffError(f"{source} lacks {_some(missing)}, which the component's config asks for")
+    if unexpected := [name for name in weights.names if name not in cell_parameters and name not in ignore]:
+        raise MdiffError(f"{source} has {_some(unexpected)}, which the component's config has no place for")
+    wrong = [
+        f"{name!r} with shape {list(weights.shape(name))} instead of {list(parameter.shape)}"
+        for name, parameter in cell_parameters.items()
+        if tuple(weights.shape(name)) != tuple(parameter.shape)
+    ]
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise MdiffError(f"{source} has {', '.join(wrong[:_SHOWN])}{more}")
+
+
+def _set(parameter: Any, values: np.ndarray) -> None:
+    """Let the parameter hold `values` without a copy; its type becomes theirs."""
+    tensor = ms.Tensor.from_numpy(np.ascontiguousarray(values).reshape(parameter.shape))
+    if parameter.dtype != tensor.dtype:
+        parameter.set_dtype(tensor.dtype)
+    parameter.set_data(tensor)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{'the tensor' if len(names) == 1 else f'{len(names)} tensors:'} {shown}{more}"

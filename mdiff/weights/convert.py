@@ -1,0 +1,57 @@
+"""Number formats of weights, in numpy alone: bfloat16 is kept as its bit patterns in uint16."""
+
+import numpy as np
+
+# What holds a tensor of each type in numpy before MindSpore (which registers a bfloat16) is imported
+NUMPY = {
+    "float64": np.float64,
+    "float32": np.float32,
+    "float16": np.float16,
+    "bfloat16": np.uint16,
+    "int64": np.int64,
+    "int32": np.int32,
+    "int16": np.int16,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "bool": np.bool_,
+}
+FLOATING = ("float64", "float32", "float16", "bfloat16")
+
+
+def to_float32(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Widen (or from float64 narrow) `array` of the type `dtype` to float32; bfloat16 is the upper half of it."""
+    if dtype == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32, copy=False)
+
+
+def from_float32(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Round float32 to `dtype`, to nearest, ties to even; OverflowError where float16 cannot hold a finite value."""
+    if dtype == "bfloat16":
+        bits = array.view(np.uint32)
+        rounded = ((bits + (((bits >> 16) & 1) + 0x7FFF)) >> 16).astype(np.uint16)
+        # The carry of a NaN's payload would reach the sign: NaNs keep their upper half, made quiet.
+        return np.where(np.isnan(array), (bits >> 16).astype(np.uint16) | 0x40, rounded)
+    if dtype == "float16":
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if not np.array_equal(np.isfinite(half), np.isfinite(array)):
+            raise OverflowError("a value is beyond the range of float16")
+        return half
+    return array.astype(NUMPY[dtype], copy=False)
+
+
+def convert(array: np.ndarray, source: str, target: str, round_to: str | None = None) -> np.ndarray:
+    """Convert values of the type `source` to `target`, through `round_to` where the precision asks for coarser values.
+
+    Precision bf16 on a device without bf16 kernels keeps float32 parameters whose values are those of bfloat16:
+    ``convert(x, "float32", "float32", round_to="bfloat16")``.
+    """
+    if source == target and round_to in (None, source):
+        return array
+    if source not in FLOATING or target not in FLOATING:
+        return array.astype(NUMPY[target])
+    values = to_float32(array, source)
+    if round_to is not None and round_to not in ("float32", source):
+        values = to_float32(from_float32(values, round_to), round_to)
+    return from_float32(values, target)

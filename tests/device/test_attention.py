@@ -1,0 +1,39 @@
+"""Attention in parts: as few as keep the scores within bounds, and the same result."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mdiff.device import portable
+from mdiff.doctor import reference
+
+
+@pytest.mark.parametrize(
+    ("shape", "keys", "parts"),
+    [
+        ((2, 8, 1024, 80), 1024, 1),
+        ((2, 8, 4096, 40), 77, 1),
+        ((2, 8, 4096, 40), 4096, 2),
+        ((1, 1, 16384, 512), 16384, 2),
+    ],
+)
+def test_parts_of_real_sizes(shape, keys, parts):
+    spans = portable.spans(shape, keys)
+    assert len(spans) == parts
+    assert spans[0][0] == 0
+    assert spans[-1][1] == shape[2]
+
+
+@pytest.mark.parametrize("limit", [2 * 3 * 7 * 11, 200, 1])
+def test_parts_give_the_same(monkeypatch, limit):
+    """One part, uneven parts, a query at a time."""
+    monkeypatch.setattr(portable, "SCORES", limit)
+    draw = np.random.default_rng(0).standard_normal
+    q, k, v = (draw((2, n, 3 * 8)).astype(np.float32) for n in (7, 11, 11))
+    kernel = portable.MatmulAttention(3, 8)
+
+    def run(q, k, v):
+        return kernel.attend(kernel.split(q), kernel.split(k), kernel.split(v))
+
+    result = ms.jit(run)(*map(ms.Tensor, (q, k, v))).asnumpy()
+    assert np.abs(result - reference.attention(*(each.astype(np.float64) for each in (q, k, v)), 3)).max() < 1e-5

@@ -1,0 +1,50 @@
+"""Gaussian data, for which the best network and the exact solution of the diffusion ODE are formulas."""
+
+import numpy as np
+
+from mdiff.scheduler import Scheduler, Table
+from mdiff.scheduler.edm import EDMScheduler
+from mdiff.scheduler.family import SigmaScheduler
+from mdiff.scheduler.flow import FlowScheduler
+from mdiff.scheduler.pndm import IPNDMScheduler
+
+MEAN, DEVIATION = 0.7, 0.4
+
+
+def noise_levels(scheduler: Scheduler, table: Table, sigma=None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (alpha, sigma) with x = alpha x0 + sigma n at every row, as the solver's kind of process has them."""
+    sigma = table.sigma if sigma is None else np.asarray(sigma)
+    if isinstance(scheduler, SigmaScheduler | EDMScheduler):
+        return np.ones_like(sigma), sigma
+    if isinstance(scheduler, FlowScheduler) or scheduler.config.get("use_flow_sigmas"):
+        return 1 - sigma, sigma
+    if isinstance(scheduler, IPNDMScheduler):
+        return np.sqrt(1 - sigma**2), sigma
+    alpha = 1 / np.sqrt(1 + sigma**2)
+    return alpha, sigma * alpha
+
+
+def transported(x, start, stop):
+    """Return where the ODE takes x from (alpha, sigma) = `start` to `stop`: it keeps its quantile."""
+    (a, s), (b, r) = start, stop
+    return b * MEAN + np.sqrt((b**2 * DEVIATION**2 + r**2) / (a**2 * DEVIATION**2 + s**2)) * (x - a * MEAN)
+
+
+def network(scheduler: Scheduler, table: Table):
+    """Return the best network for the Gaussian, a function of its input and the row."""
+    alphas, sigmas = noise_levels(scheduler, table)
+    prediction = scheduler.config.get("prediction_type")
+    prediction = prediction or ("v_prediction" if isinstance(scheduler, IPNDMScheduler) else "flow_prediction")
+
+    def best(seen, row):
+        alpha, sigma, x = alphas[row], sigmas[row], seen / table.s[row]
+        x0 = MEAN + alpha * DEVIATION**2 / (alpha**2 * DEVIATION**2 + sigma**2) * (x - alpha * MEAN)
+        noise = (x - alpha * x0) / sigma
+        if isinstance(scheduler, EDMScheduler):  # Karras et al. 2022, Table 1: D = c_skip x + c_out F
+            data, sign = scheduler.config.sigma_data, 1 if prediction == "epsilon" else -1
+            return (x0 - data**2 / (sigma**2 + data**2) * x) / (sign * sigma * data / np.sqrt(sigma**2 + data**2))
+        length = np.hypot(alpha, sigma)
+        v = (alpha * noise - sigma * x0) / length
+        return {"epsilon": noise, "sample": x0, "v_prediction": v, "flow_prediction": noise - x0}[prediction]
+
+    return best
