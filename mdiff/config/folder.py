@@ -39,6 +39,15 @@ def slug(varies: Mapping[str, Any]) -> str:
     return _cut(",".join(words))
 
 
+def stable_name(varies: Mapping[str, Any]) -> str:
+    """Return a cell's name that depends on nothing but what varies; a hash of just that where the slug is shortened."""
+    words = slug(varies)
+    if words == ",".join(f"{key}={value}" for key, value in varies.items()):
+        return words
+    text = json.dumps(dict(varies), sort_keys=True, ensure_ascii=False)
+    return f"{words}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:HASH_LENGTH]}"
+
+
 def cell_name(job: Job, varies: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> str:
     """Return the folder name of a sweep's cell; two cells share it only if their pixels are the same."""
     words = slug(varies)

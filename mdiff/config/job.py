@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdiff import device as devices
+from mdiff.config.expect import check_check
 from mdiff.config.path import check_name
 from mdiff.config.problem import Problems
 from mdiff.config.schema import (
@@ -123,6 +124,8 @@ def _conduct(config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]])
     with problems.gather():
         _check_objective(config.get("objective"), config.get("reference"))
     with problems.gather():
+        check_check(config.get("check", False))
+    with problems.gather():
         found["resume"] = check_flag("resume", config.get("resume"))
     with problems.gather():
         found["on_error"] = check_choice("on_error", config.get("on_error"), ("continue", "stop"))
@@ -209,7 +212,8 @@ def _requested(
     config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], found: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The config with nothing left open: what the model chose, and the prompts of a prompt file in full."""
-    requested = _plain({**config, **{key: found[key] for key in SETTINGS}})
+    kept = {key: value for key, value in config.items() if key not in ("check", "expect")}  # of images, not in them
+    requested = _plain({**kept, **{key: found[key] for key in SETTINGS}})
     requested["model"].pop("preset", None)
     texts, negatives = [pair.text for pair in found["prompts"]], [pair.negative for pair in found["prompts"]]
     requested["prompt"] |= {

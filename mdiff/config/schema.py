@@ -9,6 +9,8 @@ CONDUCT = (
     "dry_run",
     "objective",
     "reference",
+    "check",
+    "expect",
 )  # how a cell is run; its pixels do not depend on it
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 OBJECTIVES = ("seconds", "evaluations", "distance")

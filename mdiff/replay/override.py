@@ -8,7 +8,7 @@ from typing import Any
 from mdiff.errors import MdiffError
 
 _FILES = ("model", "scheduler", "precision", "prompt", "device")
-_REFUSED = ("output", "hydra", "name", "resume", "on_error", "dry_run", "experiment")
+_REFUSED = ("output", "hydra", "name", "resume", "on_error", "dry_run", "check", "expect", "experiment")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mdiff.run.job import Job
 from mdiff.sweep.compose import Composer
 
 TOLD_AT_MOST = 20
+CHECK = ("check", "expect", "expect.tolerance", "expect.reference")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def cells_of(loader: Loader, master: DictConfig, overrides: Sequence[Sequence[st
     checked.raise_any()
 
     said = [given([composer.parse(line) for line in lines]) for lines in overrides]
-    varying = _varying(said)
+    varying = keys_that_vary(said)
     there = present(folder)
     jobs: dict[Path, Job] = {}
     homes = []
@@ -106,15 +107,15 @@ def _cover(overrides: Sequence[Sequence[str]]) -> Iterator[int]:
             yield number
 
 
-def _varying(said: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Keys that do not have one value in all cells."""
+def keys_that_vary(said: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the keys that do not have one value in all cells."""
     keys = dict.fromkeys(key for each in said for key in each)
     return tuple(key for key in keys if len({repr(each.get(key)) for each in said}) > 1)
 
 
 def _refuse_conduct(composer: Composer, overrides: Sequence[Sequence[str]]) -> None:
     """`name=a,b` would put the same cells into two folders, `resume=true,false` make and keep them."""
-    for key in ("name", "resume", "on_error", "dry_run", "output", "output.dir"):
+    for key in ("name", "resume", "on_error", "dry_run", "output", "output.dir", *CHECK):
         values = {line for lines in overrides for line in lines if composer.parse(line).key_or_group == key}
         if len(values) > 1:
             raise ConfigError([f"{key} cannot vary within a sweep; it has one value for all cells"])

@@ -103,6 +103,7 @@ def _warn_of_hidden(config: DictConfig, config_dir: str | None) -> None:
 
 def _run(config: DictConfig) -> int:
     from mdiff.config.job import job_from
+    from mdiff.sweep.check import check_from
 
     problems = Problems()
     HydraConfig.instance().set_config(config)
@@ -112,6 +113,8 @@ def _run(config: DictConfig) -> int:
         job = job_from(values)
     with problems.gather(), _explained():
         folder = run_folder(config)
+    with problems.gather(), _explained():
+        check = check_from(config)
     problems.raise_any()
     job = replace(job, folder=folder)
     if config.dry_run:
@@ -121,10 +124,11 @@ def _run(config: DictConfig) -> int:
         return 0
     from mdiff.sweep.single import run_single
 
-    return run_single(job)
+    return run_single(job, check)
 
 
 def _sweep(hydra: Hydra, config: DictConfig) -> int:
+    from mdiff.sweep.check import check_from
     from mdiff.sweep.interrupt import interruptible
     from mdiff.sweep.page import Page
     from mdiff.sweep.session import session
@@ -136,6 +140,8 @@ def _sweep(hydra: Hydra, config: DictConfig) -> int:
             raise MdiffError("a search needs to know what to make small: objective=seconds, evaluations or distance")
         if config.dry_run:
             raise MdiffError("dry_run=true cannot foresee a search; it can show a grid, or one of its cells")
+    with _explained():
+        check = check_from(config)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
     with interruptible() as interrupt, session(interrupt) as going:
         HydraConfig.instance().set_config(config)
@@ -148,4 +154,5 @@ def _sweep(hydra: Hydra, config: DictConfig) -> int:
         sweeper.sweep([str(argument) for argument in arguments])
         if going.folder is not None and going.outcomes:
             Page(going.folder).refresh()
-        return tell(going, dry_run=bool(config.dry_run))
+        status = tell(going, dry_run=bool(config.dry_run))
+        return status if check is None or config.dry_run else check.conclude(going.outcomes, status)

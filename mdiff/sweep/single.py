@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mdiff.run import CellOutcome, run_jobs
 from mdiff.run.job import Job
+from mdiff.sweep.check import Check
 from mdiff.sweep.interrupt import INTERRUPTED, interruptible
 from mdiff.sweep.summary import first_line
 
 
-def run_single(job: Job) -> int:
-    """Make the job's images in a folder of its own and return the exit status."""
+def run_single(job: Job, check: Check | None = None) -> int:
+    """Make the job's images in a folder of its own, check them where that is asked for, and return the exit status."""
     before = [each for each in (job.folder, *job.folder.parents) if not each.exists()]
     with interruptible() as interrupt:
         job = replace(job, folder=reserve(job.folder))
@@ -22,7 +23,8 @@ def run_single(job: Job) -> int:
             for made in (job.folder, *before):  # nothing came of it, or they hold the images by now
                 with contextlib.suppress(OSError):
                     made.rmdir()
-        return tell_single(outcome)
+        status = tell_single(outcome)
+        return status if check is None else check.conclude([outcome], status)
 
 
 def reserve(folder: Path) -> Path:
