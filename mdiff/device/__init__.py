@@ -4,10 +4,18 @@ Importing this package does not import MindSpore; `activate` and `kernels` do.
 """
 
 from mdiff.device.choice import Device, choose
-from mdiff.device.environment import activate, prepare_environment
+from mdiff.device.environment import activate, is_active_on_cpu, prepare_environment
 from mdiff.device.kernel import Kernels, kernels
 from mdiff.device.precision import Precision, resolve_precision
-from mdiff.device.runtime import empty_cache, is_out_of_memory, memory_peak, reset_memory_peak, synchronize
+from mdiff.device.runtime import (
+    empty_cache,
+    has_room_to_double,
+    is_out_of_memory,
+    machine,
+    memory_peak,
+    reset_memory_peak,
+    synchronize,
+)
 
 __all__ = [
     "Device",
@@ -16,8 +24,11 @@ __all__ = [
     "activate",
     "choose",
     "empty_cache",
+    "has_room_to_double",
+    "is_active_on_cpu",
     "is_out_of_memory",
     "kernels",
+    "machine",
     "memory_peak",
     "prepare_environment",
     "reset_memory_peak",

@@ -3,8 +3,8 @@
 MindSpore (2.7 to 2.10, measured) numbers the graphs that a process compiles while its cache is enabled, and takes the
 file of that number from the one folder that the process began with, whatever shape or network it was made for: a graph
 of another shape gives wrong results silently. So the safety is here. A folder belongs to one state of the code, one
-MindSpore and one first graph; its manifest says which graph each number is, with the digest of its file. A graph that
-is not the next one of the manifest is compiled without the cache, which leaves MindSpore's count alone.
+MindSpore, one purpose and one first graph; its manifest says which graph each number is, with the digest of its file.
+A graph that is not the next one of the manifest is compiled without the cache, which leaves MindSpore's count alone.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,43 @@ class CompileCache:
         self._manifest: list[dict[str, str]] = []
         self._count = 0
         self._lock: int | None = None
+        self._purpose = ""
+        self._aside = False
 
-    def compile(self, key: str, call: Callable[[], Any]) -> None:
-        """Run `call`, which compiles the graph that `key` describes in full (network, shapes, types, device)."""
+    def begin(self, purpose: str) -> None:
+        """Say what the process is about to compile; processes of other purposes keep their graphs elsewhere.
+
+        The graphs of a process that makes one image and of a sweep that makes eight at a time begin alike (with the
+        text encoder) and then part; without this the sweep would find the other's graphs in its way for ever. Once
+        anything was compiled there is no choice any more.
+        """
+        if self._folder is None:
+            self._purpose = purpose
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Compile what is no part of the process's usual order (trials) without the cache, in the block."""
+        self._aside = True
+        try:
+            yield
+        finally:
+            self._aside = False
+
+    def compile(self, key: str, call: Callable[[], Any]) -> bool:
+        """Run `call`, which compiles the graph that `key` describes in full (network, shapes, types, device).
+
+        Returns whether the graph was read from the cache.
+        """
         import mindspore as ms
 
         try:
-            usable = self._next_is(key)
+            usable = not self._aside and self._next_is(key)
         except OSError:
             usable = False  # no home to write to, or no room: the cache is a convenience
         if not usable:
             ms.set_context(enable_compile_cache=False)
             call()
-            return
+            return False
         known = self._count < len(self._manifest)
         ms.set_context(enable_compile_cache=True, compile_cache_path=str(self._folder))
         try:
@@ -59,6 +83,7 @@ class CompileCache:
         if not known:
             with contextlib.suppress(OSError):
                 self._append(key)
+        return known
 
     def _next_is(self, key: str) -> bool:
         """Whether this graph may be read from, or written to, the place of the next number."""
@@ -71,7 +96,8 @@ class CompileCache:
         return self._count == len(self._manifest) and self._locked()
 
     def _open(self, key: str) -> None:
-        self._folder = self._root / hashlib.sha256(f"{_process_identity()}\n{key}".encode()).hexdigest()[:24]
+        identity = f"{_process_identity()}\n{self._purpose}\n{key}"
+        self._folder = self._root / hashlib.sha256(identity.encode()).hexdigest()[:24]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.utime(self._folder)
         try:
@@ -154,5 +180,10 @@ def compile_cache() -> CompileCache | None:
         return None
     if chosen:
         return CompileCache(Path(chosen).absolute())
+    return CompileCache(cache_folder() / "compile")
+
+
+def cache_folder() -> Path:
+    """Return where mdiff keeps what it can do without, below the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return CompileCache(Path(home) / "mdiff" / "compile")
+    return Path(home) / "mdiff"

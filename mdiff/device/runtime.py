@@ -1,6 +1,12 @@
 """Time, memory and failures of the active device."""
 
+import os
+import platform
 import re
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 from mdiff.device.choice import Device
 
@@ -49,3 +55,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def machine(device: Device) -> str:
+    """Name what decides how fast this device is: the processor, how many cores this process may use, MindSpore."""
+    from importlib import metadata
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    name = device.name if device.kind != "cpu" else _processor()
+    return f"{device.kind} {name}, {cores} cores, {threads} threads, MindSpore {metadata.version('mindspore')}"
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def has_room_to_double() -> bool:
+    """Whether the host has as much memory to spare as this process has taken at most so far."""
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    room = []
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                room.append(int(line.split()[1]) * 1024)
+    with suppress(OSError, ValueError):  # a container's own limit
+        group = Path("/sys/fs/cgroup")
+        room.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return not room or min(room) > taken

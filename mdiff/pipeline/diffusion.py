@@ -12,8 +12,9 @@ from mdiff.engine import Tick
 from mdiff.errors import MdiffError, nearest
 from mdiff.model import ModelSource, describe
 from mdiff.noise import Generator, NoiseSource, SharedNoise
+from mdiff.pipeline.batch import automatic_batch
 from mdiff.pipeline.request import Conditioning, ImageRequest, Text
-from mdiff.pipeline.session import Session, automatic_batch
+from mdiff.pipeline.session import Session
 from mdiff.scheduler import Scheduler, build
 
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}

@@ -8,6 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mdiff.device.collection import spared_collection
 from mdiff.device.compile_cache import compile_cache
 from mdiff.device.graph import graph_mode
 from mdiff.pipeline.request import Conditioning
@@ -25,7 +26,8 @@ class _Stage(nn.Cell):
 
 
 class Compiled:
-    """A stage of a network as a function of numpy arrays; `compile_seconds` grows when a new shape is compiled.
+    """A stage of a network as a function of numpy arrays; `compile_seconds` grows when a new shape is compiled,
+    and `from_cache` says whether the last one came from another process.
 
     `identity` says all that decides the graph but the shapes: the component's config, the device, the types.
     """
@@ -34,6 +36,7 @@ class Compiled:
         self._stage, self._identity = _Stage(network, method), f"{identity} {method}"
         self._shapes: set[tuple] = set()
         self.compile_seconds = 0.0
+        self.from_cache = False
 
     def tensors(self, *inputs: Any) -> Any:
         """Run on tensors (arrays are brought over), and leave the result on the device."""
@@ -49,10 +52,11 @@ class Compiled:
 
     def _compile(self, arguments: list[Any], shapes: tuple) -> None:
         cache = compile_cache()
-        if cache is None:
-            self._stage.compile(*arguments)
-        else:
-            cache.compile(f"{self._identity} {shapes}", lambda: self._stage.compile(*arguments))
+        with spared_collection():
+            if cache is None:
+                self._stage.compile(*arguments)
+            else:
+                self.from_cache = cache.compile(f"{self._identity} {shapes}", lambda: self._stage.compile(*arguments))
 
     def __call__(self, *inputs: Any) -> Any:
         """Run and bring the result back as float32 arrays."""
@@ -71,16 +75,25 @@ class Denoiser:
         self._time = Compiled(unet, identity, "time_embedding")
         self._project = Compiled(unet, identity, "project_context")
         self._denoise = Compiled(unet, identity, "denoise")
-        self.rows = 1
+        self.rows, self.halves = 1, False
 
     @property
     def compile_seconds(self) -> float:
         """Seconds of compilation so far."""
         return sum(stage.compile_seconds for stage in (self._time, self._project, self._denoise))
 
+    @property
+    def from_cache(self) -> bool:
+        """Whether the UNet's last shape was compiled by another process."""
+        return self._denoise.from_cache
+
     def fit(self, rows: int) -> int:
-        """Every call has the same number of rows, `self.rows`, so that one compilation serves all."""
-        return max(rows, self.rows)
+        """Every call has the same number of rows, `self.rows`, so that one compilation serves all.
+
+        With `self.halves` there is a second shape, half of it, for calls in which no image is guided.
+        """
+        half = self.rows // 2
+        return half if self.halves and rows <= half else max(rows, self.rows)
 
     def prepare(self, conditionings: Sequence[Conditioning]) -> tuple[Any, ...]:
         """Bring the rows' conditioning to the device and project it to keys and values."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdiff import device as devices
+from mdiff.device.compile_cache import compile_cache
 from mdiff.engine import Engine, Tick, Trajectory
 from mdiff.errors import MdiffError
 from mdiff.nn.guidance import guidance_embedding
@@ -37,6 +38,11 @@ class Session:
             self.denoiser = Denoiser(self.model.unet, self._identity("unet"))
             self.text = TextEncoding(description, self.model.tokenizers, encoders, self.clock)
 
+    @property
+    def network_identity(self) -> str:
+        """All that decides how the denoiser computes, but the shapes."""
+        return self._identity("unet")
+
     def _identity(self, component: str) -> str:
         """All that decides a component's graph but the shapes; rounded weights are still weights."""
         number = self.precision.vae if component == "vae" else self.precision.compute
@@ -63,6 +69,7 @@ class Session:
             guidance=request.guidance,
             noise=request.noise,
             guidance_rescale=request.guidance_rescale,
+            guidance_interval=request.guidance_interval,
             form=positive.context.shape,
         )
 
@@ -88,9 +95,21 @@ class Session:
         """Whether guidance has an effect: a scale above 1, and a UNet that does not take the scale as an input."""
         return guidance > 1 and not self.description.guidance_embedded
 
-    def denoise(self, trajectories: Iterable[Trajectory], batch: int, guided: bool) -> Iterator[Tick]:
-        """Yield a tick a network call until every trajectory (all of one latent shape) is finished."""
-        self.denoiser.rows = batch * (2 if guided else 1)
+    def begin(self, batch: int, latent_shape: tuple[int, int], guided: bool) -> None:
+        """Say, before the process compiles anything, which shape of network call it is about to compile."""
+        cache = compile_cache()
+        if cache is not None:
+            height, width = latent_shape
+            cache.begin(f"{batch * (2 if guided else 1)} rows of {height}×{width}")
+
+    def denoise(
+        self, trajectories: Iterable[Trajectory], batch: int, guided: bool, partly: bool = False
+    ) -> Iterator[Tick]:
+        """Yield a tick a network call until every trajectory (all of one latent shape) is finished.
+
+        `partly` says that guidance has an interval, so that a second, smaller shape is worth its compilation.
+        """
+        self.denoiser.rows, self.denoiser.halves = batch * (2 if guided else 1), guided and partly
         before = self.denoiser.compile_seconds
         for tick in Engine(self.denoiser, batch).run(trajectories):
             self.clock.add("compile", self.denoiser.compile_seconds - before)
@@ -121,15 +140,3 @@ def resident_session(description: Any, device: Any, precision: Any) -> Session:
         _resident.clear()
         _resident.append((key, Session(description, device, precision)))
     return _resident[0][1]
-
-
-def automatic_batch(device: Any, latent_shape: tuple[int, int]) -> int:
-    """Images in one network call where none is asked for.
-
-    On two cores a call of 8 to 16 rows of 16×16 latents costs the least a row, and from 32×32 on more rows bring
-    nothing; an NPU has room for a few large images.
-    """
-    if device.kind != "cpu":
-        return 4
-    height, width = latent_shape
-    return max(1, min(8, 2048 // (height * width)))

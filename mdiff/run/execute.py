@@ -1,7 +1,7 @@
 """Runs jobs: one model resident, cells packed into the engine, files written as images finish."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from mdiff import device as devices
 from mdiff.engine import Tick, Trajectory
 from mdiff.errors import MdiffError
-from mdiff.pipeline.session import Session, automatic_batch, resident_session
+from mdiff.pipeline.batch import settle_batch
+from mdiff.pipeline.session import Session, resident_session
 from mdiff.run.job import Job
-from mdiff.run.making import MakingCell
+from mdiff.run.making import MakingCell, image_request
 from mdiff.run.plan import PlannedCell, plan
 from mdiff.run.progress import Progress
 from mdiff.run.store import Staging, check_writable, finished_record, is_disk_full
@@ -45,13 +46,15 @@ def run_jobs(
     stop: StopSignal | None = None,
     progress: bool | None = None,
     on_cell: Callable[[CellOutcome], None] | None = None,
+    alone: bool = True,
 ) -> list[CellOutcome]:
     """Make every job's images and return how each cell ended, in the order of `jobs`.
 
-    Cells that are complete already are kept. `on_cell` is called as each cell ends. An error of one cell is in its
-    outcome; one that concerns them all (a full disk, an output folder that cannot be written) is raised.
+    Cells that are complete already are kept. `on_cell` is called as each cell ends. `alone` says that no other process
+    is at work beside this one, so that its times can be trusted. An error of one cell is in its outcome; one that
+    concerns them all (a full disk, an output folder that cannot be written) is raised.
     """
-    run = _Run(plan(jobs), stop, progress, on_cell)
+    run = _Run(plan(jobs), stop, progress, on_cell, alone)
     try:
         run.go()
     finally:
@@ -66,13 +69,14 @@ class _Run:
         stop: StopSignal | None,
         progress: bool | None,
         on_cell: Callable[[CellOutcome], None] | None,
+        alone: bool,
     ):
-        self.cells, self.stop, self.on_cell = cells, stop, on_cell
+        self.cells, self.stop, self.on_cell, self.alone = cells, stop, on_cell, alone
         self.failed_fast = False
         self.ended: dict[int, CellOutcome] = {}
-        self.images: Counter[Any] = Counter()
+        self.lengths: defaultdict[Any, list[int]] = defaultdict(list)
         for cell in cells:
-            self.images[_shape(cell)] += cell.images
+            self.lengths[_shape(cell)] += [len(cell.table)] * cell.images
         todo = [cell for cell in cells if cell.done is None]
         evaluations, images = sum(cell.evaluations for cell in todo), sum(cell.images for cell in todo)
         self.progress = Progress(evaluations, images, len(cells), progress)
@@ -144,13 +148,30 @@ class _Group:
     def __init__(self, run: _Run, session: Session, cells: list[PlannedCell]):
         self.run, self.session, self.waiting = run, session, iter(cells)
         self.open: list[MakingCell] = []
-        first = cells[0]
+        self.guided = cells[0].guided
+        self.batch = self._batch(cells)
+
+    def _batch(self, cells: Sequence[PlannedCell]) -> int:
+        """Images in a network call; complete cells count too, so that the same command again has the same shape."""
+        first, session = cells[0], self.session
+        lengths = self.run.lengths[_shape(first)]
         scale = first.description.vae_scale_factor
         latent_shape = first.job.height // scale, first.job.width // scale
-        batch = first.job.batch if isinstance(first.job.batch, int) else automatic_batch(first.device, latent_shape)
-        # Complete cells count too: the same command again has the same shape, and so the same rounding.
-        self.batch = min(batch, run.images[_shape(first)])
-        self.guided = first.guided
+        if isinstance(first.job.batch, int):
+            batch = min(first.job.batch, len(lengths))
+            session.begin(batch, latent_shape, self.guided)
+            return batch
+        todo = [len(cell.table) for cell in cells for _ in range(cell.images)]
+        trying = self.run.alone or first.device.kind != "cpu"
+        return settle_batch(
+            session,
+            latent_shape,
+            self.guided,
+            lengths,
+            todo,
+            (lambda: session.trajectory(None, image_request(first, 0))) if trying else None,
+            lambda: self.run.stopping,
+        )
 
     def go(self) -> None:
         """Run to the end; a network call that fails ends the cells in flight, and the others go on."""

@@ -37,15 +37,9 @@ class MakingCell:
 
     def requests(self) -> Iterator[tuple[int, ImageRequest]]:
         """Yield (index, request) of each image that is still to make: prompts in order, seeds counting up."""
-        job, table = self.planned.job, self.planned.table
         for index in range(self.planned.images):
             if index not in self.images:
-                pair, seed = job.prompts[index // job.num_images], job.seed + index % job.num_images
-                reading = {"weighting": job.weighting == "on", "long": job.long == "chunk"}
-                positive = Text(pair.text, **reading)
-                negative = Text(pair.negative, absent=not pair.negative, **reading)
-                noise = Generator(seed).randn
-                yield index, ImageRequest(positive, negative, table, job.guidance, job.width, job.height, noise)
+                yield index, image_request(self.planned, index)
 
     def save(self, index: int, image: np.ndarray) -> None:
         """Write image `index`, (3, H, W) in −1 … 1, with its recipe."""
@@ -85,3 +79,14 @@ class MakingCell:
     def _entry(self, facts: dict[str, Any], index: int) -> dict[str, Any]:
         name = image_name(index)
         return {"file": name, **facts, "bytes": (self.staging.path / name).stat().st_size}
+
+
+def image_request(planned: PlannedCell, index: int) -> ImageRequest:
+    """Return what is asked of the pipeline for image `index` of the cell."""
+    job = planned.job
+    pair, seed = job.prompts[index // job.num_images], job.seed + index % job.num_images
+    reading = {"weighting": job.weighting == "on", "long": job.long == "chunk"}
+    positive = Text(pair.text, **reading)
+    negative = Text(pair.negative, absent=not pair.negative, **reading)
+    noise = Generator(seed).randn
+    return ImageRequest(positive, negative, planned.table, job.guidance, job.width, job.height, noise)
