@@ -21,6 +21,7 @@ from mdiff.report.record import Cell, Picture, shorten
 
 SCRIPTS = ("state.js", "sheet.js", "detail.js", "plot.js", "table.js", "main.js")
 _MAX_VALUE = 4000
+_MAX_STEPS = 1000
 
 
 def asset(name: str) -> str:
@@ -138,19 +139,28 @@ def _cell(cell: Cell, config: Mapping[str, str], common: Mapping[str, str], pool
         "device": cell.text("effective", "device"),
         "precision": [cell.text("effective", "precision", name) for name in ("weights", "compute", "vae")],
         "scheduler": cell.text("effective", "scheduler"),
-        "timesteps": ", ".join(cell.texts("effective", "timesteps")),
+        "timesteps": ", ".join(text.removesuffix(".0") for text in cell.texts("effective", "timesteps")),
         "evaluations": cell.number("effective", "evaluations"),
         "batch": cell.number("effective", "batch"),
         "seconds": seconds_per_image(cell),
         "substitutions": cell.texts("effective", "substitutions"),
         "times": [cell.number("timing", name) for name in TIMES],
         "memory": [cell.number("memory", name) for name in MEMORY],
+        "profile": _profile(cell),
         "fingerprint": cell.text("fingerprint"),
         "weights": pool.add(_strings(cell.mapping("weights"))),
         "versions": pool.add(_strings(cell.mapping("versions"))),
         "git": pool.add(_strings(cell.mapping("git"))),
         "record": link(cell.folder / "record.json", out) if cell.record else "",
     }
+
+
+def _profile(cell: Cell) -> dict[str, str]:
+    """What a profiled run measured: its components, then its steps; empty for every other run."""
+    steps = cell.mapping("profile").get("steps")
+    numbered = {f"step {at}": step for at, step in enumerate(steps[:_MAX_STEPS] if isinstance(steps, list) else [])}
+    measured = flatten({**cell.mapping("profile", "components"), **numbered})
+    return {name: shown(value) for name, value in measured.items()}
 
 
 def _items(

@@ -116,6 +116,41 @@ def test_a_click_opens_the_image_its_recipe_and_its_command(page, sweep):
     assert not page.evaluate("document.querySelector('#detail').open")
 
 
+def test_images_that_share_a_place_say_what_tells_them_apart(page):
+    page.choose("#page-2", "\0all")
+    assert len(page.texts("#sheet tbody tr:nth-child(2) td:nth-child(3) .tile")) == 2
+    page.choose("#row", "seed")
+    page.choose("#page-0", "\0all")
+    facts = page.texts("#sheet tbody tr:nth-child(1) td:nth-child(3) .facts")
+    assert [text.rpartition(" · ")[2] for text in facts] == ["dpmpp_2m", "heun", "lms"]
+
+
+def test_the_columns_fill_the_width(page):
+    for width in (1000, 1280, 1600):
+        page.view(width, 900)
+        page.evaluate("drawSheet()")
+        box = page.evaluate("(n => [n.scrollWidth, n.clientWidth])(document.querySelector('.scroll'))")
+        tile = page.evaluate("document.querySelector('.tile').clientWidth")
+        assert box[0] == box[1] and 112 <= tile <= 192
+        assert tile == 192 or box[1] - 5 * (tile + 8) < 180
+
+
+def test_a_profiled_run_shows_what_it_measured(browser, tmp_path):
+    profile = {"components": {"unet": {"seconds": 1.5, "calls": 9}, "vae": 0.25}, "steps": [0.125, {"seconds": 0.5}]}
+    write_cell(tmp_path / "a", profile=profile)
+    write_cell(tmp_path / "b", seed=1)
+    page = build(tmp_path)
+    browser.view()
+    browser.open(page)
+    browser.click(".tile")
+    lines = ["unet.seconds: 1.5", "unet.calls: 9", "vae: 0.25", "step 0: 0.125", "step 1.seconds: 0.5"]
+    folds = dict(zip(browser.texts("#detail summary"), browser.texts("#detail details pre"), strict=True))
+    assert folds["Profile"].splitlines() == lines
+    browser.click("#next")
+    assert "Profile" not in browser.texts("#detail summary")
+    assert browser.problems == []
+
+
 def test_a_failed_cell_shows_its_reason_in_full(page):
     page.click(".tile.fault")
     assert "NaN in the latents of image 0 after evaluation 7" in page.text("#detail-body .reason")
@@ -199,6 +234,27 @@ def test_the_plot_shows_the_measured_numbers(page, sweep):
             float(o["x"]) <= x and float(o["y"]) >= y and (float(o["x"]), float(o["y"])) != (x, y) for o in points
         )
         assert (point["front"] == "true") is not beaten
+
+
+def test_the_front_is_named_and_no_name_covers_anything(page):
+    shapes = "[...document.querySelectorAll('#figure .name, #figure .point path')]"
+    box = "(b => [b.left, b.top, b.right, b.bottom])(n.getBoundingClientRect())"
+    for width in (390, 1280):
+        page.view(width, 900)
+        page.click("#tab-plot")
+        page.evaluate("drawPlot()")
+        notes = zip(page.texts("#numbers tbody th"), page.texts("#numbers td:last-child"), strict=True)
+        front = [name for name, note in notes if "front" in note]
+        names = page.texts("#figure .name")
+        assert names
+        assert set(names) <= {" ".join(word.partition("=")[2] for word in name.split()) for name in front}
+        boxes = page.evaluate(f"{shapes}.map(n => [n.tagName === 'text', ...{box}])")
+        for text in [box for box in boxes if box[0]]:
+            _, left, top, right, bottom = text
+            assert left > 0 and right < width
+            for other in boxes:
+                apart = other[1] >= right or other[3] <= left or other[2] >= bottom - 3 or other[4] <= top + 3
+                assert apart or other is text
 
 
 def test_the_plot_answers_which_setting_is_the_cheapest(page):

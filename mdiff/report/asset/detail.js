@@ -37,6 +37,7 @@ function detailImage(item, cell) {
   const fault = faultOf(item, cell);
   if (item.thumb) {
     const image = make("img", { src: item.href, alt: item.prompt });
+    image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 224)); // its own pixels, not a blur
     const caption = make("figcaption", {}, make("a", { href: item.href }, item.file));
     image.addEventListener("error", () => {
       if (image.src === item.thumb) return;
@@ -66,7 +67,8 @@ function detailFacts(item, cell) {
   const list = make("dl", {}, ...rows.filter(([, value]) => value !== "" && value !== undefined).flatMap(([name, value]) => [
     make("dt", {}, name), make("dd", { dir: "auto" }, value)]));
   return make("div", {}, again(item), list,
-    fold("Recipe", Object.entries(configOf(cell))), fold("Weights (sha256)", Object.entries(data.shared[cell.weights])),
+    fold("Recipe", Object.entries(configOf(cell))), fold("Profile", Object.entries(cell.profile)),
+    fold("Weights (sha256)", Object.entries(data.shared[cell.weights])),
     fold("Versions", [...Object.entries(data.shared[cell.versions]), ...Object.entries(data.shared[cell.git]).map(([name, value]) => [`git ${name}`, value])]),
     make("p", {}, cell.record ? make("a", { href: cell.record }, "record.json") : ""));
 }

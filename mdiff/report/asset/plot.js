@@ -11,6 +11,7 @@ const ACROSS = {
   total: ["total seconds an image", (cell) => perImage(cell, "total_s")],
   evaluations: ["network evaluations an image", (cell) => cell.evaluations],
 };
+const BRIEF = { seconds: "seconds an image", denoise: "seconds of denoising", total: "total seconds", evaluations: "evaluations" };
 const UP = { psnr: ["PSNR, dB", "dB", 30], ssim: ["SSIM", "", 0.95] };
 
 function perImage(cell, name) {
@@ -98,11 +99,12 @@ function figure(points, floor) {
       makeSvg("line", { class: "rule", x1: left, x2: width - right, y1: Y(Infinity), y2: Y(Infinity) }));
   }
   if (floor >= yRange[0] && floor <= yRange[1]) parts.push(makeSvg("line", { class: "floor", x1: left, x2: width - right, y1: Y(floor), y2: Y(floor) }));
-  parts.push(makeSvg("text", { class: "axis", x: (left + width - right) / 2, y: height - 10, "text-anchor": "middle" }, ACROSS[state.x][0] + (log ? ", logarithmic" : "")),
+  parts.push(makeSvg("text", { class: "axis", x: (left + width - right) / 2, y: height - 10, "text-anchor": "middle" }, (width < 560 ? BRIEF[state.x] : ACROSS[state.x][0]) + (log ? ", logarithmic" : "")),
     makeSvg("text", { class: "axis", transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, UP[state.y][0]));
   const front = points.filter((point) => point.front);
   parts.push(makeSvg("polyline", { class: "front", points: front.map((point) => `${X(point.x)},${Y(point.y)}`).join(" ") }));
   points.forEach((point, at) => parts.push(marker(point, at, X(point.x), Y(point.y))));
+  if (state.level === "setting") parts.push(...names(front.map((point) => [point, X(point.x), Y(point.y)]), points.map((point) => [X(point.x), Y(point.y)]), width));
   const label = `${UP[state.y][0]} against ${ACROSS[state.x][0]}, ${points.length} points; the table below has the numbers`;
   return makeSvg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label }, ...parts);
 }
@@ -119,6 +121,25 @@ function marker(point, at, x, y) {
   if (point.front) group.append(makeSvg("circle", { class: "ring", r: 10 }));
   group.append(shape);
   return group;
+}
+
+// The values of a setting beside its point, for the Pareto front and as far as they do not cover anything.
+function names(front, taken, width) {
+  const boxes = taken.map(([x, y]) => [x - 8, y - 8, x + 8, y + 8]);
+  const labels = [];
+  for (const [point, x, y] of front) {
+    const words = short(point.name.split(" ").map((word) => word.slice(word.indexOf("=") + 1)).join(" "), 32);
+    const long = words.length * 6.6;
+    for (const [left, base] of [[x + 14, y + 4], [x + 12, y + 18], [x - long - 14, y + 4], [x - long - 8, y - 14]]) {
+      const box = [left, base - 11, left + long, base + 3];
+      const free = box[0] > 66 && box[2] < width && boxes.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
+      if (!free) continue;
+      boxes.push(box);
+      labels.push(makeSvg("text", { class: "name", x: left, y: base }, words));
+      break;
+    }
+  }
+  return labels;
 }
 
 const seriesClass = (series) => (series < 0 ? "series-none" : `series-${series % COLOURS}`);

@@ -7,17 +7,21 @@ function drawSheet() {
   const column = keyAt(state.column);
   drawAxes();
   drawPagers(data.keys.map((key, at) => at).filter((at) => at !== row && at !== column));
-  const size = Number(state.size) || defaultSize();
+  const items = data.items.map((item, at) => at).filter((at) => onPage(data.items[at], row, column));
+  const size = Number(state.size) || defaultSize(row >= 0 && column >= 0 ? new Set(items.map((at) => data.items[at].values[column])).size : 0);
   byId("size").value = size;
   byId("sheet").style.setProperty("--tile", `${size}px`);
-  const items = data.items.map((item, at) => at).filter((at) => onPage(data.items[at], row, column));
   const grid = row >= 0 && column >= 0 ? twoAxes(items, row, column) : oneAxis(items, Math.max(row, column));
   byId("sheet").replaceChildren(items.length ? grid : make("p", {}, "No image has these settings."));
   sheetOrder = [...byId("sheet").querySelectorAll(".tile")].map((node) => Number(node.dataset.item));
 }
 
-function defaultSize() {
-  return innerWidth < 600 ? 104 : 160;
+// The columns of a table fill the width, as far as images can be told apart and thumbnails are not blown up.
+function defaultSize(columns) {
+  const narrow = innerWidth < 600;
+  if (columns === 0) return narrow ? 104 : 160;
+  const room = byId("sheet").clientWidth - (narrow ? 92 : 170);
+  return Math.max(narrow ? 88 : 112, Math.min(THUMBNAIL_SIDE, Math.floor(room / columns) - 8));
 }
 
 function drawAxes() {
@@ -123,10 +127,17 @@ function tile(at) {
     button.classList.add("fault");
     button.append(make("span", { class: "reason" }, make("strong", {}, cell.status === "complete" ? "no image" : cell.status), ` ${short(fault, 160)}`));
   }
-  const facts = [seconds(cell.seconds), cell.evaluations === null ? "" : `${number(cell.evaluations)} ev`, `seed ${item.seed}`];
+  const facts = [seconds(cell.seconds), cell.evaluations === null ? "" : `${number(cell.evaluations)} ev`, `seed ${item.seed}`, ...mixed(item)];
   button.append(make("span", { class: "facts" }, facts.filter(Boolean).join(" · ")));
   button.setAttribute("aria-label", [short(item.prompt, 80), settingOf(item), `seed ${item.seed}`, fault].filter(Boolean).join(", "));
   return button;
+}
+
+// What neither the axes nor the pagers say of an image, where a page shows all values of a key.
+function mixed(item) {
+  const said = new Set([state.row, state.column, "seed", "cell"]);
+  const keys = data.keys.map((key, at) => at).filter((at) => !said.has(data.keys[at].name) && pageOf(at) === "\u0000all");
+  return keys.map((at) => short(valueOf(item, at), 28)).filter((text) => text !== "");
 }
 
 function faultOf(item, cell) {
