@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import ModuleType
 
 from mdiff.device.choice import Device
+from mdiff.device.collection import paused_collection
 from mdiff.errors import MdiffError
 
 # With AVX-512 allowed, MindSpore 2.8 and later pick oneDNN's reference convolution, a hundred times slower.
@@ -36,7 +37,8 @@ def activate(device: Device) -> None:
             )
         return
     prepare_environment()
-    import mindspore as ms
+    with paused_collection():
+        import mindspore as ms
 
     target = "Ascend" if device.kind == "ascend" else "CPU"
     try:
@@ -48,6 +50,11 @@ def activate(device: Device) -> None:
     if device.kind == "ascend":
         _settle_ascend(ms)
     _active.append(device)
+
+
+def is_active_on_cpu() -> bool:
+    """Whether this process has activated the CPU, which leaves nothing behind that has to be given back."""
+    return bool(_active) and _active[0].kind == "cpu"
 
 
 def _settle_ascend(ms: ModuleType) -> None:
