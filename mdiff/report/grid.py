@@ -127,7 +127,10 @@ def _setting_columns(cells: Sequence[Cell]) -> dict[str, list[str]]:
 
 
 def _name_groups(cells: Sequence[Cell], flat: Sequence[dict[str, Any]]) -> None:
-    """Add the file that a group was chosen by (``scheduler.name: heun``) where a record of the same options says it."""
+    """Add the file that a group was chosen by (``scheduler.name: heun``) where a record of the same options says it.
+
+    Cells that no record names are called by their class.
+    """
     for group in dict.fromkeys(name for cell in cells for name in cell.mapping("varies")):
         if any(f"{group}.name" in leaves for leaves in flat):
             continue
@@ -137,9 +140,11 @@ def _name_groups(cells: Sequence[Cell], flat: Sequence[dict[str, Any]]) -> None:
             chosen = cell.mapping("varies").get(group)
             if option and isinstance(chosen, str):
                 known.setdefault(option, shorten(chosen, 200))
-        if known and all(option in known for option in options):
-            for leaves, option in zip(flat, options, strict=True):
-                leaves[f"{group}.name"] = known[option]
+        classes = [display(leaves.get(f"{group}._target_")) for leaves in flat]
+        if not known or (len(set(classes)) == 1 and not all(option in known for option in options)):
+            continue  # nothing says how to call the others
+        for leaves, option, name in zip(flat, options, _short_targets(classes), strict=True):
+            leaves[f"{group}.name"] = known.get(option, name)
 
 
 def _precedence(name: str) -> int:

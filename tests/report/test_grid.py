@@ -31,6 +31,18 @@ def test_a_class_names_its_group_where_no_file_is_recorded(tmp_path):
     assert [key.values for key in grid_of(tmp_path).keys] == [("DPMSolverMultistep", "HeunDiscrete", "LMSDiscrete")]
 
 
+def test_a_cell_that_does_not_say_its_file_does_not_rename_the_others(tmp_path):
+    write_sweep(tmp_path, steps=(5,), seeds=(0,))
+    for scheduler, target in (("heun", "mdiff.scheduler.HeunDiscreteScheduler"), ("lms", None)):
+        place = write_cell(tmp_path / f"without-{scheduler}", scheduler, 7)
+        record = json.loads((place / "record.json").read_text())
+        del record["varies"]["scheduler"]
+        record["requested"]["scheduler"]["_target_"] = target
+        (place / "record.json").write_text(json.dumps(record))
+    found = {key.name: key.values for key in grid_of(tmp_path).keys}
+    assert found["scheduler"] == ("default", "dpmpp_2m", "heun", "lms")
+
+
 def test_an_option_counts_unless_its_class_implies_it(tmp_path):
     for name, scheduler, sigmas in (("a", "heun", "karras"), ("b", "heun", "default"), ("c", "lms", "default")):
         place = write_cell(tmp_path / name, scheduler)
