@@ -1,7 +1,7 @@
 """The formulations of a device: what every cell of a network computes with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mdiff.device.choice import Device
@@ -34,14 +34,23 @@ class Kernels:
     masked_attention: Callable[..., Any]
 
 
-def kernels(device: Device, precision: Precision, dtype: str | None = None) -> Kernels:
-    """Choose the formulations for a device; `dtype` overrides `precision.compute` (the VAE takes `precision.vae`)."""
+def kernels(device: Device, precision: Precision, dtype: str | None = None, sliced: bool = False) -> Kernels:
+    """Choose the formulations for a device; `dtype` overrides `precision.compute` (the VAE takes `precision.vae`).
+
+    With `sliced`, attention by matrix products takes the queries in smaller parts; the fused one stores no scores.
+    """
     number = precision.compute if dtype is None else dtype
     if device.kind == "ascend":
         from mdiff.device.ascend import ascend_kernels
 
-        return ascend_kernels(number, flash=has_bfloat16(device))  # the same generations have both
-    return cpu_kernels(number)
+        chosen = ascend_kernels(number, flash=has_bfloat16(device))  # the same generations have both
+    else:
+        chosen = cpu_kernels(number)
+    if not sliced:
+        return chosen
+    from mdiff.device import portable
+
+    return replace(chosen, attention=portable.sliced_attention) if chosen.attention is portable.attention else chosen
 
 
 def portable_kernels(dtype: str = "float32") -> Kernels:

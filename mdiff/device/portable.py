@@ -15,6 +15,7 @@ from mindspore.ops import constexpr
 
 # Scores that exist at a time, 0.5 GB in float32: all at once would be most of the memory of a large picture.
 SCORES = 2**27
+SLICED_SCORES = 2**23  # where memory is short, 32 MB
 
 
 @functools.cache
@@ -102,10 +103,10 @@ def embedding(table, ids):
 
 
 @constexpr
-def spans(shape: tuple[int, ...], keys: int) -> tuple[tuple[int, int], ...]:
-    """Cut the queries (B, H, S, D) into as few equal parts as have at most `SCORES` scores each, while compiling."""
+def spans(shape: tuple[int, ...], keys: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Cut the queries (B, H, S, D) into as few equal parts as have at most `most` scores each, while compiling."""
     b, h, s, _ = shape
-    parts = min(s, -(-b * h * s * keys // SCORES))
+    parts = min(s, -(-b * h * s * keys // most))
     bounds = [s * i // parts for i in range(parts + 1)]
     return tuple(pairwise(bounds))
 
@@ -117,10 +118,11 @@ class MatmulAttention:
     `split` arranges tokens by head; it is separate so that keys and values which stay the same are split once.
     """
 
-    def __init__(self, heads: int, head_dim: int, upcast: bool = False):
+    def __init__(self, heads: int, head_dim: int, upcast: bool = False, most: int = SCORES):
         self.heads = heads
         self.head_dim = head_dim
         self.upcast = upcast
+        self.most = most
         self.scale = 1.0 / sqrt(head_dim)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.mix = ops.BatchMatMul()
@@ -132,9 +134,9 @@ class MatmulAttention:
     def attend(self, q, k, v, mask=None):
         """Attend from q (B, H, S, D) to k, v (B, H, T, D); mask (S, T) is added to the scores. Return (B, S, H·D).
 
-        Without a mask, queries are taken in parts that keep the scores below `SCORES`.
+        Without a mask, queries are taken in parts that keep the scores below `most`.
         """
-        cuts = spans(q.shape, k.shape[2])
+        cuts = spans(q.shape, k.shape[2], self.most)
         if mask is not None or len(cuts) == 1:
             mixed = self.mixed(q, k, v, mask)  # (B, H, S, D)
         else:
@@ -158,3 +160,9 @@ class MatmulAttention:
 def attention(heads: int, head_dim: int, upcast: bool = False) -> MatmulAttention:
     """Attention by matrix products, the same object for the same shape: what is shared is compiled once."""
     return MatmulAttention(heads, head_dim, upcast)
+
+
+@functools.cache
+def sliced_attention(heads: int, head_dim: int, upcast: bool = False) -> MatmulAttention:
+    """`attention` with fewer scores at a time: less memory, and slower."""
+    return MatmulAttention(heads, head_dim, upcast, SLICED_SCORES)

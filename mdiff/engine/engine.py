@@ -52,7 +52,7 @@ class Engine:
 
     def __init__(self, network: Network, batch: int = 1):
         self.network, self.batch = network, batch
-        self._packed: tuple[tuple[Trajectory, ...], int] = ((), 0)
+        self._packed: tuple[Any, ...] = ()
         self._prepared: Any = None
 
     def run(self, waiting: Iterable[Trajectory]) -> Iterator[Tick]:
@@ -84,18 +84,18 @@ class Engine:
         used = sum(trajectory.rows for trajectory in active)
         rows = self.network.fit(used)
         samples, timesteps = self._pack(active, rows)
-        output = self.network(samples, timesteps, self._conditioning(tuple(active), rows))
-        at = 0
-        for trajectory in active:
-            if trajectory.negative is None:
+        output = self.network(samples, timesteps, self._conditioning(active, rows))
+        at, taken = 0, [trajectory.rows for trajectory in active]
+        for trajectory, count in zip(active, taken, strict=True):
+            if count == 1:
                 trajectory.advance(output[at])
             else:
                 guided = guide(output[at], output[at + 1], trajectory.guidance, trajectory.guidance_rescale)
                 trajectory.advance(guided)
-            at += trajectory.rows
+            at += count
         seconds = time.perf_counter() - began - (self.network.compile_seconds - compiled)
-        for trajectory in active:
-            trajectory.seconds += seconds * trajectory.rows / used
+        for trajectory, count in zip(active, taken, strict=True):
+            trajectory.seconds += seconds * count / used
         finished = tuple(trajectory for trajectory in active if trajectory.finished)
         return Tick(tuple(active), finished, used, rows, seconds)
 
@@ -110,10 +110,11 @@ class Engine:
             at += trajectory.rows
         return samples, timesteps
 
-    def _conditioning(self, active: tuple[Trajectory, ...], rows: int) -> Any:
+    def _conditioning(self, active: Sequence[Trajectory], rows: int) -> Any:
         """The rows' conditioning, negative before positive; rows that fill the shape repeat the first."""
-        if (active, rows) != self._packed:
-            conditionings = [each for t in active for each in (t.negative, t.positive) if each is not None]
+        packed = (rows, *((trajectory, trajectory.rows) for trajectory in active))
+        if packed != self._packed:
+            conditionings = [each for trajectory in active for each in trajectory.conditionings]
             conditionings += conditionings[:1] * (rows - len(conditionings))
-            self._prepared, self._packed = self.network.prepare(conditionings), (active, rows)
+            self._prepared, self._packed = self.network.prepare(conditionings), packed
         return self._prepared

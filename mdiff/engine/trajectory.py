@@ -15,8 +15,9 @@ class Trajectory:
     """A table, where in it the image is, and everything that is the image's own.
 
     `positive` and `negative` are conditionings in whatever form the network takes; without `negative` the image is
-    not guided and costs one row a call. Only trajectories of one `form` (the conditioning's shape) share a call.
-    `seconds` is its share of the time of the calls it was part of.
+    not guided and costs one row a call. `guidance_interval` are the fractions of the steps, from and to, between which
+    it is guided; at the others it costs one row as well. Only trajectories of one `form` (the conditioning's shape)
+    share a call. `seconds` is its share of the time of the calls it was part of.
     """
 
     key: Any
@@ -27,15 +28,29 @@ class Trajectory:
     guidance: float
     noise: NoiseSource
     guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
     form: Hashable = None
     row: int = 0
     seconds: float = 0.0
     error: str | None = None
 
     @property
+    def guided(self) -> bool:
+        """Whether the next evaluation is guided (Kynkäänniemi et al. 2024, section 3): its step is in the interval."""
+        if self.negative is None or self.finished:
+            return False
+        begin, end = self.guidance_interval
+        return begin <= self.table.step[self.row] / (self.table.step[-1] + 1) < end
+
+    @property
+    def conditionings(self) -> tuple[Any, ...]:
+        """The conditioning of each row of the next evaluation, negative before positive."""
+        return (self.negative, self.positive) if self.guided else (self.positive,)
+
+    @property
     def rows(self) -> int:
-        """Network rows that one evaluation of this image takes."""
-        return 1 if self.negative is None else 2
+        """Network rows that the next evaluation of this image takes."""
+        return 2 if self.guided else 1
 
     @property
     def finished(self) -> bool:

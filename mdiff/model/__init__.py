@@ -4,13 +4,22 @@ from typing import Any
 
 from mdiff.model.describe import describe
 from mdiff.model.description import Description
+from mdiff.model.memory import STAGES, Memory, check_keep
 from mdiff.model.source import Lora, ModelSource
 
-__all__ = ["Description", "Lora", "ModelSource", "describe", "load"]
+__all__ = ["STAGES", "Description", "Lora", "Memory", "ModelSource", "check_keep", "describe", "load", "open_model"]
 
 
-def load(description: Description, device: Any, precision: Any, kernels: Any) -> Any:
-    """Build the networks and read their weights; see `mdiff.model.assemble.load`. Imports MindSpore."""
-    from mdiff.model.assemble import load as assemble
+def open_model(description: Description, device: Any, precision: Any, sliced: bool = False) -> Any:
+    """Return a `mdiff.model.assemble.Model`, whose networks read their weights when asked for. Imports MindSpore."""
+    from mdiff.model.assemble import Model
 
-    return assemble(description, device, precision, kernels)
+    return Model(description, device, precision, sliced)
+
+
+def load(description: Description, device: Any, precision: Any) -> Any:
+    """Return the model with all its networks read, one after the other."""
+    model = open_model(description, device, precision)
+    for name in description.components:
+        model.network(name)
+    return model

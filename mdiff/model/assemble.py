@@ -1,30 +1,63 @@
 """From a description to networks with their weights. Imports MindSpore."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from mdiff import nn
 from mdiff.device import Kernels, kernels
 from mdiff.model.description import Component, Description
 from mdiff.model.tokenizers import open_tokenizers
-from mdiff.prompt import Tokenizer
 from mdiff.weights.assign import assign
 
 _CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel", "AutoencoderKL")
 
 
-@dataclass
 class Model:
-    """The networks of a model; `text_encoders` and `tokenizers` in the order in which their states are joined.
+    """The networks of a model, each loaded when it is first asked for and kept until it is released.
 
-    Latents are scaled for the UNet as ``(z − shift_factor) · scaling_factor``.
+    Parameters have the format of the arithmetic (the VAE's that of `precision.vae`), their values those of
+    `precision.weights`. `sliced` asks for attention that saves memory. Latents are scaled for the UNet as
+    ``(z − shift_factor) · scaling_factor``.
     """
 
-    description: Description
-    tokenizers: tuple[Tokenizer, ...]
-    text_encoders: tuple[Any, ...]
-    unet: Any
-    vae: Any
+    def __init__(self, description: Description, device: Any, precision: Any, sliced: bool = False):
+        self.description = description
+        self.tokenizers = open_tokenizers(description)
+        self._device, self._precision, self._sliced = device, precision, sliced
+        self._networks: dict[tuple[str, str], Any] = {}
+        description.fetch()
+
+    def network(self, name: str, number: str | None = None) -> Any:
+        """Return the cell of a component; MdiffError for a tensor that is missing, unexpected or of the wrong shape.
+
+        `number` is another number format than the one chosen for it ("float32" for a VAE that overflows).
+        """
+        if number is None:
+            number = self._precision.vae if name == "vae" else self._precision.compute
+        if (name, number) not in self._networks:
+            chosen = kernels(self._device, self._precision, number, self._sliced)
+            part = self.description.components[name]
+            self._networks[name, number] = build_network(part, chosen, self._precision.weights)
+        return self._networks[name, number]
+
+    def release(self, name: str) -> None:
+        """Let the cells of a component go."""
+        for key in [key for key in self._networks if key[0] == name]:
+            del self._networks[key]
+
+    @property
+    def text_encoders(self) -> tuple[Any, ...]:
+        """The text encoders, in the order in which their states are joined."""
+        return tuple(self.network(part.name) for part in self.description.text_encoders)
+
+    @property
+    def unet(self) -> Any:
+        """The network that denoises."""
+        return self.network("unet")
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder."""
+        return self.network("vae")
 
     @property
     def scaling_factor(self) -> float:
@@ -36,24 +69,6 @@ class Model:
         """What is taken from the VAE's latents before."""
         shift = self.description.config("vae").get("shift_factor")
         return 0.0 if shift is None else shift
-
-
-def load(description: Description, device: Any, precision: Any, formulations: Kernels) -> Model:
-    """Build each network and set its weights, one component after the other, straight in its number format.
-
-    Parameters have the format of `formulations` (the VAE's that of `precision.vae`), their values those of
-    `precision.weights`. Raises MdiffError for a tensor that is missing, unexpected or of the wrong shape.
-    """
-    tokenizers = open_tokenizers(description)
-    description.fetch()
-    vae_kernels = formulations if precision.vae == formulations.dtype else kernels(device, precision, precision.vae)
-
-    def build(part: Component) -> Any:
-        return build_network(part, vae_kernels if part.name == "vae" else formulations, precision.weights)
-
-    networks = {name: build(part) for name, part in description.components.items()}
-    encoders = tuple(networks[part.name] for part in description.text_encoders)
-    return Model(description, tokenizers, encoders, networks["unet"], networks["vae"])
 
 
 def build_network(part: Component, formulations: Kernels, round_to: str) -> Any:

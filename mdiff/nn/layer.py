@@ -69,6 +69,7 @@ class GroupNorm(nn.Cell):
         super().__init__()
         self.weight = parameter((channels,), kernels)
         self.bias = parameter((channels,), kernels)
+        self.groups, self.eps = groups, eps
         self.run = kernels.group_norm(groups, eps)
 
     def construct(self, x):

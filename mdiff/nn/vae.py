@@ -180,6 +180,13 @@ class AutoencoderKL(nn.Cell):
             z = self.post_quant_conv(z)
         return self.decoder(z).astype(ms.float32)
 
+    def decode_middle(self, z):
+        """Latents (B, C, h, w) -> what the decoder's middle block makes of them (B, C', h, w) float32."""
+        z = z.astype(self.dtype)
+        if self.post_quant_conv is not None:
+            z = self.post_quant_conv(z)
+        return self.decoder.mid_block(self.decoder.conv_in(z)).astype(ms.float32)
+
     def encode(self, image):
         """Pixels (B, 3, H, W) in -1 to 1 -> mean and log variance (B, 2·C, h, w) float32."""
         moments = self.encoder(image.astype(self.dtype))

@@ -1,6 +1,7 @@
 """`DiffusionPipeline`: text to image with the calls that people know from diffusers and mindone.diffusers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +12,12 @@ from mdiff import device as devices
 from mdiff.engine import Tick
 from mdiff.errors import MdiffError, nearest
 from mdiff.model import ModelSource, describe
-from mdiff.noise import Generator, NoiseSource, SharedNoise
+from mdiff.pipeline.argument import Prompt, embeddings, interval, noise_sources, precision_name, texts
 from mdiff.pipeline.batch import automatic_batch
-from mdiff.pipeline.request import Conditioning, ImageRequest, Text
+from mdiff.pipeline.request import WHOLE, ImageRequest
 from mdiff.pipeline.session import Session
 from mdiff.scheduler import Scheduler, build
 
-_PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 OUTPUT_TYPES = ("pil", "np", "latent")
 
 
@@ -66,7 +66,7 @@ class DiffusionPipeline:
         description = describe(source)
         chosen = devices.choose(device)
         precision = devices.resolve_precision(
-            _precision_name(mindspore_dtype), chosen, force_upcast_vae=description.force_upcast_vae
+            precision_name(mindspore_dtype), chosen, force_upcast_vae=description.force_upcast_vae
         )
         scheduler = build(description.scheduler_class, {}, description.scheduler_config)
         return cls(Session(description, chosen, precision), scheduler)
@@ -91,6 +91,38 @@ class DiffusionPipeline:
         """The (first) tokenizer."""
         return self._session.model.tokenizers[0]
 
+    def enable_vae_tiling(self) -> None:
+        """Decode images larger than a tile in parts; what comes out is the same up to float rounding."""
+        self._save_memory(vae_tiling=True)
+
+    def disable_vae_tiling(self) -> None:
+        """Decode every image at once."""
+        self._save_memory(vae_tiling=False)
+
+    def enable_vae_slicing(self) -> None:
+        """Images are always decoded one at a time; the call is there for code that makes it."""
+
+    def disable_vae_slicing(self) -> None:
+        """See `enable_vae_slicing`; nothing changes."""
+
+    def enable_attention_slicing(self, slice_size: Any = "auto") -> None:
+        """Let attention take fewer queries at a time. Loads the networks again; `slice_size` is not looked at."""
+        self._save_memory(attention_slicing=True)
+
+    def disable_attention_slicing(self) -> None:
+        """Let attention take as many queries at a time as are fast."""
+        self._save_memory(attention_slicing=False)
+
+    def _save_memory(self, **changes: bool) -> None:
+        session = self._session
+        memory = replace(session.memory, **changes)
+        if memory.attention_slicing == session.memory.attention_slicing:
+            session.memory = memory
+            return
+        description, device, precision = session.description, session.device, session.precision
+        del self._session, session  # the networks go before they are loaded again
+        self._session = Session(description, device, precision, memory)
+
     def __call__(
         self,
         prompt: str | Sequence[str] | None = None,
@@ -103,6 +135,7 @@ class DiffusionPipeline:
         sigmas: Sequence[float] | None = None,
         guidance_scale: float | None = None,
         guidance_rescale: float = 0.0,
+        guidance_interval: Sequence[float] | None = None,
         num_images_per_prompt: int = 1,
         eta: float | None = None,
         generator: Any = None,
@@ -121,7 +154,8 @@ class DiffusionPipeline:
         `seed` is an int (image i uses seed + i) or a list with one an image; `generator` is one mdiff.Generator or
         numpy Generator for all of them, as in diffusers, or a list with one an image. `latents` (n, C, h, w) is the
         initial noise before scaling, the same for every scheduler. `guidance_scale` defaults to 7.5, and to 5 for
-        SDXL. `output_type`: "pil"; "np" (n, H, W, 3) float32 in 0 … 1; "latent" (n, C, h, w). `batch` is how many
+        SDXL; outside `guidance_interval`, fractions of the steps from and to, images are not guided and cost half.
+        `output_type`: "pil"; "np" (n, H, W, 3) float32 in 0 … 1; "latent" (n, C, h, w). `batch` is how many
         images go into one network call at most.
         `callback_on_step_end(pipeline, step, timestep, {"latents": …})` is called when all images took a step and
         may return replaced latents.
@@ -132,6 +166,9 @@ class DiffusionPipeline:
         scale = guidance_scale if guidance_scale is not None else (5.0 if description.kind == "sdxl" else 7.5)
         if not np.isfinite(scale):
             raise MdiffError(f"guidance_scale is {scale}; it takes a finite number")
+        if not 0 <= guidance_rescale <= 1:
+            raise MdiffError(f"guidance_rescale is {guidance_rescale}; it takes a number from 0 to 1")
+        between = interval(guidance_interval)
         width = description.default_width if width is None else width
         height = description.default_height if height is None else height
         self._check_size(width, height)
@@ -139,7 +176,7 @@ class DiffusionPipeline:
         if isinstance(num_images_per_prompt, bool) or not num_images_per_prompt >= 1:
             raise MdiffError(f"num_images_per_prompt is {num_images_per_prompt!r}; it takes a whole number from 1")
         count = len(positive) * num_images_per_prompt
-        noises = _noise_sources(seed, generator, count)
+        noises = noise_sources(seed, generator, count)
         if latents is not None and len(latents) != count:
             raise MdiffError(f"latents are for {len(latents)} images; {count} are asked for")
         table = self._table(num_inference_steps, timesteps, sigmas, eta)
@@ -158,6 +195,7 @@ class DiffusionPipeline:
                     noises[index],
                     None if latents is None else np.asarray(latents[index], np.float32),
                     guidance_rescale,
+                    between,
                     given,
                     negative_given,
                 )
@@ -168,8 +206,10 @@ class DiffusionPipeline:
         elif batch is None:
             batch = automatic_batch(self._session.device, (height // factor, width // factor))
         finished: dict[int, np.ndarray] = {}
+        self._session.encode_ahead(requests())
         trajectories = (self._session.trajectory(index, request) for index, request in enumerate(requests()))
-        for tick in self._session.denoise(trajectories, min(batch, count), self._session.guided(scale)):
+        guided = self._session.guided(scale)
+        for tick in self._session.denoise(trajectories, min(batch, count), guided, between != WHOLE):
             if callback_on_step_end is not None:
                 self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, tick)
             for trajectory in tick.finished:
@@ -189,17 +229,17 @@ class DiffusionPipeline:
 
     def _prompts(
         self, prompt: Any, negative: Any, embeds: Any, negative_embeds: Any
-    ) -> tuple[list[tuple[Text, Conditioning | None]], list[tuple[Text, Conditioning | None]]]:
+    ) -> tuple[list[Prompt], list[Prompt]]:
         """Positive and negative prompts, as text or as given embeddings, of equal length."""
         if (prompt is None) == (embeds is None):
             raise MdiffError("give either prompt or prompt_embeds")
-        positive = _texts("prompt", prompt) if embeds is None else _embeddings(embeds)
+        positive = texts("prompt", prompt) if embeds is None else embeddings(embeds)
         if not positive:
             raise MdiffError("the list of prompts is empty")
         if negative_embeds is not None:
-            others = _embeddings(negative_embeds)
+            others = embeddings(negative_embeds)
         else:
-            others = _texts("negative_prompt", "" if negative is None else negative, absent=negative is None)
+            others = texts("negative_prompt", "" if negative is None else negative, absent=negative is None)
         if len(others) == 1:
             others = others * len(positive)
         if len(others) != len(positive):
@@ -238,46 +278,3 @@ class DiffusionPipeline:
         if output_type == "np":
             return unit
         return [Image.fromarray(pixels) for pixels in np.round(unit * 255).astype(np.uint8)]
-
-
-def _precision_name(dtype: Any) -> str:
-    if dtype is None:
-        return "auto"
-    name = str(dtype).rsplit(".", 1)[-1].lower()
-    name = {"bfloat16": "bfloat16", "float16": "float16", "float32": "float32"}.get(name, name)
-    if name not in _PRECISIONS:
-        raise MdiffError(f"mindspore_dtype is {dtype}{nearest(name, _PRECISIONS)}")
-    return _PRECISIONS[name]
-
-
-def _texts(name: str, value: Any, absent: bool = False) -> list[tuple[Text, Conditioning | None]]:
-    texts = [value] if isinstance(value, str) else list(value)
-    for text in texts:
-        if not isinstance(text, str):
-            raise MdiffError(f"{name} holds {text!r}; it takes text")
-    return [(Text(text, absent=absent), None) for text in texts]
-
-
-def _embeddings(value: Any) -> list[tuple[Text, Conditioning | None]]:
-    array = value.asnumpy() if hasattr(value, "asnumpy") else np.asarray(value)
-    return [(Text(""), Conditioning(row[None].astype(np.float32))) for row in array]
-
-
-def _noise_sources(seed: Any, generator: Any, count: int) -> list[NoiseSource]:
-    if seed is not None and generator is not None:
-        raise MdiffError("give seed or generator, not both")
-    if generator is not None:
-        if not isinstance(generator, list | tuple):
-            shared = SharedNoise(generator, count)
-            return [shared.source(index) for index in range(count)]
-        if len(generator) != count:
-            raise MdiffError(f"there are {len(generator)} generators for {count} images")
-        return [SharedNoise(each, 1).source(0) for each in generator]
-    if seed is None:
-        seed = int(np.random.SeedSequence().entropy) & 0x7FFFFFFF  # type: ignore[arg-type]
-    if not isinstance(seed, list | tuple):
-        first = Generator(seed).initial_seed()  # refuses what is no seed
-        return [Generator(first + index).randn for index in range(count)]
-    if len(seed) != count:
-        raise MdiffError(f"there are {len(seed)} seeds for {count} images")
-    return [Generator(each).randn for each in seed]

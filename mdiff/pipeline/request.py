@@ -7,6 +7,8 @@ import numpy as np
 from mdiff.noise import NoiseSource
 from mdiff.scheduler import Table
 
+WHOLE = (0.0, 1.0)  # every step is guided
+
 
 @dataclass(frozen=True)
 class Text:
@@ -50,6 +52,7 @@ class ImageRequest:
     noise: NoiseSource
     latents: np.ndarray | None = None
     guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] = WHOLE
     positive_conditioning: Conditioning | None = None
     negative_conditioning: Conditioning | None = None
     sizes: tuple[int, ...] | None = None  # SDXL's, where they are not those of the image

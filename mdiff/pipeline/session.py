@@ -1,7 +1,7 @@
 """A loaded model and what is done with it: encode prompts, run trajectories, decode latents."""
 
-import json
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,43 +11,68 @@ from mdiff import device as devices
 from mdiff.device.compile_cache import compile_cache
 from mdiff.engine import Engine, Tick, Trajectory
 from mdiff.errors import MdiffError
+from mdiff.model import STAGES, Memory
 from mdiff.nn.guidance import guidance_embedding
 from mdiff.pipeline.clock import Clock
 from mdiff.pipeline.request import Conditioning, ImageRequest
 from mdiff.pipeline.text import TextEncoding
 
+DEFAULT_MEMORY = Memory()
+
 
 class Session:
     """One model on one device at one precision, kept for as many images as are asked for."""
 
-    def __init__(self, description: Any, device: Any, precision: Any):
+    def __init__(
+        self,
+        description: Any,
+        device: Any,
+        precision: Any,
+        memory: Memory = DEFAULT_MEMORY,
+        keep: Sequence[str] = STAGES,
+    ):
         self.description, self.device, self.precision = description, device, precision
+        self.memory, self.keep = memory, tuple(keep)
         self.clock = Clock()
         with self.clock.stage("load"):
             devices.prepare_environment()
             devices.activate(device)
-            from mdiff.model import load
-            from mdiff.pipeline.network import Compiled, Denoiser
+            from mdiff.pipeline.parts import Parts
 
-            self.model = load(description, device, precision, devices.kernels(device, precision))
-            encoders = [
-                Compiled(encoder, self._identity(name))
-                for name, encoder in zip(("text_encoder", "text_encoder_2"), self.model.text_encoders, strict=False)
-            ]
-            self._decoder = Compiled(self.model.vae, self._identity("vae"), "decode")
-            self.denoiser = Denoiser(self.model.unet, self._identity("unet"))
-            self.text = TextEncoding(description, self.model.tokenizers, encoders, self.clock)
+            self.parts = Parts(description, device, precision, memory.attention_slicing, self.clock)
+        self.text = TextEncoding(description, self.model.tokenizers, self.parts.encoders, self.clock)
+        if not self.frees_encoders and self.keep == STAGES:
+            self.parts.load()  # else each when it is needed, so that not all are there at once
+
+    @property
+    def model(self) -> Any:
+        """The model, whose networks are loaded when they are asked for."""
+        return self.parts.model
+
+    @property
+    def denoiser(self) -> Any:
+        """The UNet as the engine's network."""
+        return self.parts.denoiser()
+
+    @property
+    def frees_encoders(self) -> bool:
+        """Whether the text encoders are let go once prompts are encoded."""
+        return self.memory.free_text_encoders or "text_encoders" not in self.keep
 
     @property
     def network_identity(self) -> str:
         """All that decides how the denoiser computes, but the shapes."""
-        return self._identity("unet")
+        return self.parts.identity("unet")
 
-    def _identity(self, component: str) -> str:
-        """All that decides a component's graph but the shapes; rounded weights are still weights."""
-        number = self.precision.vae if component == "vae" else self.precision.compute
-        config = json.dumps(dict(self.description.components[component].config), sort_keys=True)
-        return f"{component} {number} on {self.device.kind} {config}"
+    def encode_ahead(self, requests: Iterable[ImageRequest]) -> None:
+        """Where the text encoders do not stay, encode these images' prompts (as many as are kept) and let them go."""
+        if not self.frees_encoders:
+            return
+        for request in requests:
+            self._conditionings(request)
+            if self.text.full:
+                break
+        self.parts.release(("text_encoders",))
 
     def trajectory(self, key: Any, request: ImageRequest) -> Trajectory:
         """Return the image's trajectory at its beginning: prompts encoded, initial noise drawn."""
@@ -109,34 +134,65 @@ class Session:
 
         `partly` says that guidance has an interval, so that a second, smaller shape is worth its compilation.
         """
-        self.denoiser.rows, self.denoiser.halves = batch * (2 if guided else 1), guided and partly
-        before = self.denoiser.compile_seconds
-        for tick in Engine(self.denoiser, batch).run(trajectories):
-            self.clock.add("compile", self.denoiser.compile_seconds - before)
-            before = self.denoiser.compile_seconds
+        denoiser = self.denoiser
+        denoiser.rows, denoiser.halves = batch * (2 if guided else 1), guided and partly
+        before = denoiser.compile_seconds
+        for tick in Engine(denoiser, batch).run(trajectories):
+            self.clock.add("compile", denoiser.compile_seconds - before)
+            before = denoiser.compile_seconds
+            if self.frees_encoders and self.parts.loaded("text_encoders"):  # a prompt that was not encoded ahead
+                self.parts.release(("text_encoders",))
             yield tick
 
-    def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Return the image (3, H, W) in about −1 … 1 of latents (C, h, w); values that are not finite are an error."""
+    def decode(self, latents: np.ndarray, number: str | None = None) -> np.ndarray:
+        """Return the image (3, H, W) in about −1 … 1 of latents (C, h, w); `NotFiniteError` where it overflows.
+
+        `number` is another number format for the VAE than that of the session's precision.
+        """
+        scale = self.description.vae_scale_factor
+        tiled = self.memory.tiles(self.description, latents.shape[2] * scale, latents.shape[1] * scale)
+        decoder = self.parts.decoder(tiled, number)
         scaled = latents[None] / np.float32(self.model.scaling_factor) + np.float32(self.model.shift_factor)
-        with self.clock.stage("decode", lambda: self._decoder.compile_seconds):
-            image = self._decoder(scaled)[0]
+        with self.clock.stage("decode", functools.partial(getattr, decoder, "compile_seconds")):
+            image = decoder(scaled)[0]
         if not np.isfinite(image).all():
-            raise MdiffError(f"the VAE made pixels that are not finite in {self.precision.vae}; try precision=fp32")
+            raise NotFiniteError(self.precision.vae if number is None else number)
         return image
+
+    def release(self, stage: str) -> None:
+        """Let a part go that does not stay between cells: nothing more of its kind is to be done for now."""
+        if stage not in self.keep:
+            self.parts.release((stage,))
+
+
+class NotFiniteError(MdiffError):
+    """The VAE made pixels that are not finite in the number format `number`."""
+
+    def __init__(self, number: str):
+        hint = "" if number == "float32" else "; set on_nan=[vae_fp32] to decode such images in float32"
+        super().__init__(f"the VAE made pixels that are not finite in {number}{hint}")
+        self.number = number
 
 
 _resident: list[tuple[Any, Session]] = []
 
 
-def resident_session(description: Any, device: Any, precision: Any) -> Session:
+def resident_session(
+    description: Any,
+    device: Any,
+    precision: Any,
+    memory: Memory = DEFAULT_MEMORY,
+    keep: Sequence[str] = STAGES,
+) -> Session:
     """Return the session of an earlier call where model, weights, device and precision are the same, else a new one.
 
     One model is kept: the earlier one is let go before another is loaded.
     """
     configs = {name: dict(part.config) for name, part in description.components.items()}
-    key = (description.digests(), description.pixel_options, configs, device, precision)
+    key = (description.digests(), description.pixel_options, configs, device, precision, memory.attention_slicing)
     if not _resident or _resident[0][0] != key:
         _resident.clear()
-        _resident.append((key, Session(description, device, precision)))
-    return _resident[0][1]
+        _resident.append((key, Session(description, device, precision, memory, keep)))
+    session = _resident[0][1]
+    session.memory, session.keep = memory, tuple(keep)
+    return session

@@ -3,7 +3,7 @@
 import functools
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,19 @@ KEPT_PROMPTS = 256
 
 
 class TextEncoding:
-    """Encodes each prompt once. `encoders` are the compiled text encoders, in the order of their tokenizers."""
+    """Encodes each prompt once. `encoders` gives the compiled text encoders, in the order of their tokenizers."""
 
-    def __init__(self, description: Any, tokenizers: Sequence[Any], encoders: Sequence[Any], clock: Clock):
+    def __init__(
+        self, description: Any, tokenizers: Sequence[Any], encoders: Callable[[], Sequence[Any]], clock: Clock
+    ):
         self._description, self._tokenizers, self._encoders, self._clock = description, tokenizers, encoders, clock
         self._kept: OrderedDict[tuple[Text, int], tuple[np.ndarray, np.ndarray | None]] = OrderedDict()
         self._warned: set[Text] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether one prompt more would push an earlier one out."""
+        return len(self._kept) + 2 > KEPT_PROMPTS
 
     def pair(self, positive: Text, negative: Text | None, sizes: tuple[int, ...]) -> tuple[Conditioning, Any]:
         """Return the conditionings of a prompt and of its negative (None stays None), of equal length.
@@ -54,7 +61,7 @@ class TextEncoding:
     def _encode(self, text: Text, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Return context (1, count·S, D) and the pooled state (1, P) of the first chunk."""
         contexts, pooled = [], None
-        for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
+        for tokenizer, encoder in zip(self._tokenizers, self._encoders(), strict=True):
             chunks = pad_to(chunk(tokenizer, text.words, text.weighting), tokenizer, count)
             if len(chunks) > count:
                 self._warn_of_truncation(tokenizer, text)

@@ -25,7 +25,7 @@ def loaded(folder, precision="fp32", **source):
     device = devices.choose("cpu")
     resolved = devices.resolve_precision(precision, device)
     devices.activate(device)
-    return load(description, device, resolved, devices.kernels(device, resolved))
+    return load(description, device, resolved)
 
 
 def networks(model):

@@ -65,7 +65,7 @@ def test_loads_as_a_folder_does(tmp_path, tokenizer):
     devices.activate(device)
     precision = devices.resolve_precision("fp32", device)
     description = describe(ModelSource(written(tmp_path, single_file("sdxl")), tokenizer=tokenizer))
-    model = load(description, device, precision, devices.kernels(device, precision))
+    model = load(description, device, precision)
     from mdiff import nn
 
     for part, cell in zip(description.text_encoders, model.text_encoders, strict=True):
