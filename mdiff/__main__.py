@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -61,5 +62,12 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
+def _interrupted(_signum: int, _frame: object) -> NoReturn:
+    """Ctrl-C before anything has begun; a KeyboardInterrupt would come out of Hydra as an error of another kind."""
+    os.write(2, b"mdiff: interrupted\n")
+    os._exit(130)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _interrupted)
     _leave(main())

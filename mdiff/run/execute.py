@@ -57,6 +57,10 @@ def run_jobs(
     run = _Run(plan(jobs), stop, progress, on_cell, alone)
     try:
         run.go()
+    except MdiffError as error:
+        if is_disk_full(error):
+            raise MdiffError(f"{error}; once there is room, the same command again makes what is missing") from error
+        raise
     finally:
         run.progress.close()
     return [run.ended.get(id(cell), CellOutcome(cell.job, "pending", cell.folder)) for cell in run.cells]

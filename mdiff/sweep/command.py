@@ -152,7 +152,7 @@ def _sweep(hydra: Hydra, config: DictConfig) -> int:
         arguments = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         assert isinstance(arguments, list)
         sweeper.sweep([str(argument) for argument in arguments])
-        if going.folder is not None and going.outcomes:
+        if going.folder is not None and any(outcome.record is not None for outcome in going.outcomes):
             Page(going.folder).refresh()
         status = tell(going, dry_run=bool(config.dry_run))
         return status if check is None or config.dry_run else check.conclude(going.outcomes, status)

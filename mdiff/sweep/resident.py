@@ -8,9 +8,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from mdiff.config.loader import Loader
-from mdiff.run import CellOutcome, run_jobs
+from mdiff.run import CellOutcome, Job, run_jobs
 from mdiff.sweep.cells import cells_of
 from mdiff.sweep.objective import objective
+from mdiff.sweep.others import settle_busy
 from mdiff.sweep.page import Page
 from mdiff.sweep.session import current
 
@@ -43,7 +44,11 @@ def launch(
         return [_returned(lines, None, None) for lines in job_overrides]
     cells.folder.mkdir(parents=True, exist_ok=True)  # Optuna writes its results there
     page = Page(cells.folder)
-    outcomes = run_jobs(cells.jobs, stop=session.interrupt, on_cell=lambda _: page.refresh_now_and_then())
+
+    def run(jobs: Sequence[Job]) -> list[CellOutcome]:
+        return run_jobs(jobs, stop=session.interrupt, on_cell=lambda _: page.refresh_now_and_then())
+
+    outcomes = settle_busy(run(cells.jobs), session.interrupt, run)
     session.outcomes += outcomes
     values = [objective(outcome) for outcome in outcomes]
     return [_returned(lines, outcomes[at], values[at]) for lines, at in zip(job_overrides, cells.index, strict=True)]

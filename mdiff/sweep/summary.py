@@ -10,6 +10,7 @@ from mdiff.sweep.interrupt import INTERRUPTED
 from mdiff.sweep.session import Session
 
 REASONS_TOLD = 20
+CELLS_NAMED = 5
 
 
 def tell(session: Session, *, dry_run: bool) -> int:
@@ -32,7 +33,8 @@ def tell(session: Session, *, dry_run: bool) -> int:
         print("mdiff: stopped; the same command again makes what is missing", file=sys.stderr)
         return INTERRUPTED
     if counts["busy"]:
-        print(f"mdiff: {counts['busy']} cells are being made by another process", file=sys.stderr)
+        busy = [outcome.folder.name for outcome in session.outcomes if outcome.status == "busy"]
+        print(f"mdiff: another process is making {listed(busy)}", file=sys.stderr)
     if counts["pending"]:
         why = "" if session.failures else " (on_error=stop)"
         print(f"mdiff: {counted(counts['pending'], 'cell')} not made{why}", file=sys.stderr)
@@ -65,6 +67,12 @@ def first_line(text: str | None) -> str:
 def counted(number: int, what: str) -> str:
     """Return `1 image` or `2 images`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return `2 cells: a, b`, the first few of many."""
+    more = f" and {len(names) - CELLS_NAMED} more" if len(names) > CELLS_NAMED else ""
+    return f"{counted(len(names), 'cell')}: {', '.join(names[:CELLS_NAMED])}{more}"
 
 
 def said(varies: Mapping[str, Any]) -> str:

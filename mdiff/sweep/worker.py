@@ -18,10 +18,9 @@ from mdiff.config.start import register_resolvers
 from mdiff.device.choice import probe_ascend
 from mdiff.run import CellOutcome, Job, run_jobs
 from mdiff.run.plan import PlannedCell, plan
-from mdiff.run.store import Staging, read_record
-from mdiff.sweep.interrupt import Interrupt, interruptible
-
-WAIT_S = 1.0
+from mdiff.run.store import read_record
+from mdiff.sweep.interrupt import interruptible
+from mdiff.sweep.others import is_free, pause
 
 register_resolvers()  # a worker unpickles what follows, and Hydra asks for the cell's folder before it is called
 
@@ -43,14 +42,14 @@ def run_share(path: Path, number: int, count: int) -> int:
     jobs = [_job(entry, number) for entry in told["jobs"]]
     began = time.time()
     with interruptible() as interrupt:
-        made = _complete(run_jobs(jobs[number::count], stop=interrupt, progress=False))
+        made = _complete(run_jobs(jobs[number::count], stop=interrupt, progress=False, alone=False))
         while not interrupt.is_set():
             left = [cell for cell in plan(jobs) if cell.done is None and not _failed_since(cell, began)]
-            free = [cell.job for cell in left if _is_free(cell)]
+            free = [cell.job for cell in left if is_free(cell)]
             if free:
-                made += _complete(run_jobs(free, stop=interrupt, progress=False))
+                made += _complete(run_jobs(free, stop=interrupt, progress=False, alone=False))
             elif left:
-                _wait(interrupt)  # others are making them; should one of them die, its cells become free
+                pause(interrupt)  # others are making them; should one of them die, its cells become free
             else:
                 break
     return made
@@ -75,18 +74,3 @@ def _failed_since(cell: PlannedCell, began: float) -> bool:
     if record is None or record["status"] != "failed":
         return False
     return (cell.folder / "record.json").stat().st_mtime > began
-
-
-def _is_free(cell: PlannedCell) -> bool:
-    """Whether no living process is making the cell."""
-    staging = Staging(cell.folder, cell.fingerprint[:32])
-    try:
-        return staging.claim()
-    finally:
-        staging.close()
-
-
-def _wait(interrupt: Interrupt) -> None:
-    until = time.monotonic() + WAIT_S
-    while time.monotonic() < until and not interrupt.is_set():
-        time.sleep(0.05)

@@ -14,7 +14,8 @@ DONE = {"images": [{}, {}]}
 
 def outcome(status, error=None, **varies):
     record = DONE if status in ("complete", "kept") else None
-    return SimpleNamespace(status=status, error=error, job=SimpleNamespace(varies=varies), record=record)
+    job, folder = SimpleNamespace(varies=varies), Path("outputs/x/seed=1-12345678")
+    return SimpleNamespace(status=status, error=error, job=job, record=record, folder=folder)
 
 
 def session(*outcomes, asked=False, failures=()):
@@ -52,3 +53,9 @@ def test_failures_are_told_once_for_each_reason(capsys):
     assert "mdiff:   seed=99: NaN in the latents\n" in said.err
     assert "more\n" not in said.err.replace("(and 29 more)", "")
     assert said.err.splitlines()[-1].startswith("mdiff: the same command again")
+
+
+def test_cells_of_another_process_are_named(capsys):
+    tell(session(outcome("complete"), *[outcome("busy")] * 7), dry_run=False)
+    told = capsys.readouterr().err
+    assert "another process is making 7 cells: seed=1-12345678, seed=1-12345678" in told and "and 2 more" in told
