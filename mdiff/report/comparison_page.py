@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 60
 _MAX_NAMES = 200
+TITLES = {
+    "config": "Settings that differ",
+    "status": "Cells that ended differently",
+    "effective": "What was in effect and differs",
+    "versions": "Versions that differ",
+    "weights": "Weights that differ (sha256)",
+    "git": "Code that differs",
+}
 
 
 def comparison_body(comparison: "Comparison", apart: Sequence["Pixels"]) -> str:
@@ -30,7 +38,7 @@ def comparison_body(comparison: "Comparison", apart: Sequence["Pixels"]) -> str:
     ]
     for kind, found in comparison.differences.items():
         rows = [(name, a, b, str(count)) for name, a, b, count in found]
-        sections.append(_table(kind, f"Different {kind}", ("", "A", "B", "cells"), rows))
+        sections.append(_table(kind, TITLES.get(kind, kind), ("", "A", "B", "cells"), rows))
     times = [
         (name.removesuffix("_s").replace("_", " "), f"{a:.4g} s", f"{b:.4g} s", f"{ratio:.2f}")
         for name, (a, b, ratio) in comparison.ratios.items()
@@ -64,7 +72,7 @@ def _table(name: str, title: str, head: Sequence[str], rows: Iterable[Sequence[s
     if not body:
         return ""
     table = f'<table class="plain" id="{escape(name)}"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
-    return f"<h2>{escape(title)}</h2>{table}"
+    return f'<h2>{escape(title)}</h2><div class="beside">{table}</div>'
 
 
 def _images(image: "Pixels") -> str:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,10 +14,12 @@ from mdiff.report.record import Cell
 
 MAX_PIXELS = 16_000_000
 MAX_PAGES = 12
-MAX_TILE, MIN_TILE = 256, 24
+MAX_TILE, SMALL_TILE, MIN_TILE = 256, 128, 24
 MAX_LINES = 100  # rows or columns of a page: with the smallest tiles, what the cap has room for
 GAP = 6
 FONT_SIZE = 15
+LINE = FONT_SIZE + 6
+FLOW_COLUMNS, FLOW_ROWS, CAPTION_LINES = 8, 12, 3
 
 _PAPER, _INK, _FAULT = (255, 255, 255), (20, 20, 20), (160, 20, 20)
 
@@ -24,12 +27,16 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Page(NamedTuple):
-    """One page: what it holds constant, its rows and columns, and the images in their places."""
+    """One page: what it holds constant, its rows and columns, and the images in their places.
+
+    `captions` are below the images of a page that has no axes.
+    """
 
     title: str
     rows: Sequence[str]
     columns: Sequence[str]
     items: Mapping[tuple[str, str], Item]
+    captions: Mapping[tuple[str, str], str] = MappingProxyType({})
 
 
 def write_sheets(folder: Path, cells: Sequence[Cell], grid: Grid, most: int) -> tuple[list[Path], int]:
@@ -50,8 +57,10 @@ def write_sheets(folder: Path, cells: Sequence[Cell], grid: Grid, most: int) -> 
 
 
 def lay_out(grid: Grid) -> list[Page]:
-    """Return the pages of a contact sheet: a page for each combination of what the axes do not show."""
-    rows, columns = _values(grid, grid.row), _values(grid, grid.column)
+    """Return the pages of a contact sheet: a page for each combination of what the axes do not show.
+
+    Where pages would hold an image or so, as when several runs lie in one folder, images follow each other instead.
+    """
     others = [key for key in grid.keys if key.name not in (grid.row, grid.column)]
     by_page: dict[tuple[str, ...], dict[tuple[str, str], Item]] = {}
     for item in grid.items:
@@ -62,36 +71,61 @@ def lay_out(grid: Grid) -> list[Page]:
     pages = []
     for values in sorted(by_page, key=lambda values: [at[value] for at, value in zip(position, values, strict=True)]):
         title = "   ".join(f"{key.name}: {value}" for key, value in zip(others, values, strict=True))
+        rows = [value for value in _values(grid, grid.row) if any(row == value for row, _ in by_page[values])]
+        columns = [
+            value for value in _values(grid, grid.column) if any(column == value for _, column in by_page[values])
+        ]
         for top, left in itertools.product(range(0, len(rows), MAX_LINES), range(0, len(columns), MAX_LINES)):
             band = rows[top : top + MAX_LINES], columns[left : left + MAX_LINES]
             pages.append(Page(title, *band, by_page[values]))
+    return _flow(grid) if len(pages) > 1 and len(grid.items) < 2 * len(pages) else pages
+
+
+def _flow(grid: Grid) -> list[Page]:
+    """Images one after the other, each with the values of what varies below it."""
+    names = [key.name for key in grid.keys if key.name != "cell"]
+    pages = []
+    for start in range(0, len(grid.items), FLOW_COLUMNS * FLOW_ROWS):
+        part = grid.items[start : start + FLOW_COLUMNS * FLOW_ROWS]
+        places = {(str(at // FLOW_COLUMNS), str(at % FLOW_COLUMNS)): item for at, item in enumerate(part)}
+        captions = {
+            place: " · ".join(text for name in names if (text := item.values[grid.index(name)]))
+            for place, item in places.items()
+        }
+        rows = list(dict.fromkeys(row for row, _ in places))
+        columns = [str(at) for at in range(min(FLOW_COLUMNS, len(part)))]
+        pages.append(Page(", ".join(names), rows, columns, places, captions))
     return pages
 
 
 def draw_page(cells: Sequence[Cell], grid: Grid, page: Page) -> Image.Image:
     """Draw one page as an RGB image of at most `MAX_PIXELS`."""
-    title, rows, columns, items = page
+    title, rows, columns, items, captions = page
     font = _font()
-    line = FONT_SIZE + 6
     titled = [f"{name} ↓" for name in (grid.row,) if name] + [f"{name} →" for name in (grid.column,) if name]
-    margin = _margin(font, [*rows, "   ".join(titled)])
-    head = line * (2 if title else 1)
-    tile = _tile(cells, items, margin, head, len(rows), len(columns))
-    step = tile + GAP
-    canvas = Image.new("RGB", (margin + step * len(columns) + GAP, head + step * len(rows) + GAP), _PAPER)
+    corner = "" if captions else "   ".join(titled)
+    margin = GAP if captions else _margin(font, [*rows, corner])
+    head = LINE * ((1 if title else 0) + (0 if captions else 1)) + GAP
+    below = CAPTION_LINES * LINE if captions else 0
+    tile = _tile(cells, items, margin, head, len(rows), len(columns), below)
+    across, down = tile + GAP, tile + GAP + below
+    canvas = Image.new("RGB", (margin + across * len(columns) + GAP, head + down * len(rows) + GAP), _PAPER)
     draw = ImageDraw.Draw(canvas)
     if title:
         draw.text((GAP, 3), _fit(draw, font, title, canvas.width - 2 * GAP), _INK, font)
-    draw.text((GAP, head - line), _fit(draw, font, "   ".join(titled), margin - 2 * GAP), _INK, font)
-    for number, value in enumerate(columns):
-        draw.text((margin + step * number, head - line), _fit(draw, font, value, tile), _INK, font)
-    for number, value in enumerate(rows):
-        y = head + step * number + tile // 2 - line // 2
-        draw.text((GAP, y), _fit(draw, font, value, margin - 2 * GAP), _INK, font)
-    for (down, row), (right, column) in itertools.product(enumerate(rows), enumerate(columns)):
-        item = items.get((row, column))
+    if not captions:
+        draw.text((GAP, head - LINE), _fit(draw, font, corner, margin - 2 * GAP), _INK, font)
+        for number, value in enumerate(columns):
+            draw.text((margin + across * number, head - LINE), _fit(draw, font, value, tile), _INK, font)
+        for number, value in enumerate(rows):
+            y = head + down * number + tile // 2 - LINE // 2
+            draw.text((GAP, y), _fit(draw, font, value, margin - 2 * GAP), _INK, font)
+    for (row_at, row), (column_at, column) in itertools.product(enumerate(rows), enumerate(columns)):
+        item, place = items.get((row, column)), (margin + across * column_at, head + down * row_at)
         if item is not None:
-            _paste(canvas, draw, font, cells[item.cell], item, (margin + step * right, head + step * down, tile))
+            _paste(canvas, draw, font, cells[item.cell], item, (*place, tile))
+        for number, text in enumerate(_wrapped(draw, font, captions.get((row, column), ""), tile, CAPTION_LINES)):
+            draw.text((place[0], place[1] + tile + 2 + LINE * number), text, _INK, font)
     return canvas
 
 
@@ -112,25 +146,55 @@ def _paste(
         except ValueError:
             fault = "unreadable"
         else:
-            image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+            if max(image.size) > tile:
+                image.thumbnail((tile, tile), Image.Resampling.LANCZOS)
+            else:  # small ones by whole numbers, so that every pixel stays what it is
+                times = tile // max(image.size)
+                image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
             canvas.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
             return
     draw.rectangle((x, y, x + tile - 1, y + tile - 1), outline=_FAULT)
-    draw.text((x + 4, y + tile // 2 - FONT_SIZE // 2), _fit(draw, font, fault, tile - 8), _FAULT, font)
+    reason = f"{fault}: {cell.error}" if cell.error else fault
+    for number, text in enumerate(_wrapped(draw, font, reason, tile - 8, max(1, (tile - 6) // LINE))):
+        draw.text((x + 4, y + 3 + LINE * number), text, _FAULT, font)
+
+
+def _wrapped(draw: ImageDraw.ImageDraw, font: Font, text: str, width: int, most: int) -> list[str]:
+    """Break a text into at most `most` lines of a width; what has no room is cut."""
+    lines: list[str] = []
+    rest = " ".join(_line(text).split())
+    while rest and len(lines) < most - 1 and draw.textlength(rest, font) > width:
+        end = next(n for n in range(len(rest), 0, -1) if n == 1 or draw.textlength(rest[:n], font) <= width)
+        space = rest.rfind(" ", 0, end + 1)
+        end = space if space > 0 else end
+        lines.append(rest[:end])
+        rest = rest[end:].lstrip()
+    return [*lines, _fit(draw, font, rest, width)] if rest else lines
 
 
 def _tile(
-    cells: Sequence[Cell], items: Mapping[tuple[str, str], Item], margin: int, head: int, rows: int, columns: int
+    cells: Sequence[Cell],
+    items: Mapping[tuple[str, str], Item],
+    margin: int,
+    head: int,
+    rows: int,
+    columns: int,
+    below: int,
 ) -> int:
-    """Side of a tile: as large as the images, within `MAX_TILE`, and small enough for the whole page's cap."""
+    """Side of a tile: that of the images or a multiple, and small enough for the whole page's cap."""
     sides = [
         max(picture.width or MAX_TILE, picture.height or MAX_TILE)
         for item in items.values()
         if item.picture is not None
         for picture in [cells[item.cell].pictures[item.picture]]
     ]
-    tile = max(64, min(MAX_TILE, max(sides, default=MAX_TILE)))
-    while tile > MIN_TILE and (margin + (tile + GAP) * columns + GAP) * (head + (tile + GAP) * rows + GAP) > MAX_PIXELS:
+    side = max(1, max(sides, default=SMALL_TILE))
+    tile = max(64, min(MAX_TILE, side * max(1, SMALL_TILE // side)))
+
+    def page_pixels(tile: int) -> int:
+        return (margin + (tile + GAP) * columns + GAP) * (head + (tile + GAP + below) * rows + GAP)
+
+    while tile > MIN_TILE and page_pixels(tile) > MAX_PIXELS:
         tile -= 4
     return tile
 

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from mdiff.errors import MdiffError
 from mdiff.report import build, refresh, sheet
+from mdiff.report.grid import make_grid
 from mdiff.report.page import render, to_script
+from mdiff.report.record import read_cells
 from tests.report.example import write_cell, write_sweep
 
 HOSTILE = "<script>alert(1)</script>\"'\n&amp; {title} {data} \u2028 שלום 🍎 \ud800"
@@ -180,6 +183,51 @@ def test_contact_sheets_are_paged_and_capped(tmp_path, monkeypatch):
     assert sorted(tmp_path.glob("contact_*.png")) == pages[:1]
     with Image.open(pages[0]) as page:
         assert page.width * page.height <= 60_000
+
+
+def test_a_page_of_a_contact_sheet_has_no_empty_rows(tmp_path):
+    write_sweep(tmp_path, steps=(5, 10), seeds=(0, 1))
+    write_cell(tmp_path / "alone", "heun", 7, seed=2, error="NaN in the latents")
+    pages = sheet.lay_out(make_grid(read_cells(tmp_path)[0]))
+    assert [(page.title, list(page.rows), list(page.columns)) for page in pages] == [
+        ("seed: 0", ["dpmpp_2m", "heun", "lms"], ["5", "10"]),
+        ("seed: 1", ["dpmpp_2m", "heun", "lms"], ["5", "10"]),
+        ("seed: 2", ["heun"], ["7"]),
+    ]
+
+
+def test_runs_that_form_no_grid_follow_each_other_on_a_contact_sheet(tmp_path):
+    for at, (scheduler, steps, precision) in enumerate(
+        (("heun", 5, "fp32"), ("lms", 7, "bf16"), ("dpmpp_2m", 9, "fp32"))
+    ):
+        write_cell(tmp_path / str(at), scheduler, steps, precision, seed=at, prompt=f"prompt {at}")
+    cells = read_cells(tmp_path)[0]
+    grid = make_grid(cells)
+    (page,) = sheet.lay_out(grid)
+    assert list(page.captions.values()) == [
+        "heun · fp32 · 5 · prompt 0 · 0",
+        "lms · bf16 · 7 · prompt 1 · 1",
+        "dpmpp_2m · fp32 · 9 · prompt 2 · 2",
+    ]
+    drawn = np.asarray(sheet.draw_page(cells, grid, page))
+    assert drawn.shape[1] > 3 * 128
+    below = drawn[sheet.LINE + sheet.GAP + 128 + 4 :]
+    assert (below.min(axis=(0, 2))[: 3 * 128] < 100).sum() > 100, "captions are drawn"
+
+
+def test_a_failed_cell_has_its_reason_on_the_contact_sheet(tmp_path):
+    def ink(error):
+        place = tmp_path / str(len(error))
+        write_cell(place / "a", "heun", 5)
+        write_cell(place / "b", "heun", 7, error=error)
+        cells = read_cells(place)[0]
+        grid = make_grid(cells)
+        (page,) = sheet.lay_out(grid)
+        drawn = np.asarray(sheet.draw_page(cells, grid, page)).astype(int)
+        return ((drawn[..., 0] > 120) & (drawn[..., 1] < 90)).sum()
+
+    short, long = ink("NaN"), ink("not enough memory on the host; use a smaller size or engine.batch=1")
+    assert long > short + 300
 
 
 def test_a_thousand_bad_records_are_quick(tmp_path):
