@@ -7,7 +7,7 @@ from typing import Any
 
 from mdiff.errors import MdiffError
 
-_FILES = ("model", "scheduler", "precision", "prompt", "device")
+_FILES = ("model", "scheduler", "precision", "memory", "prompt", "device")
 _REFUSED = ("output", "hydra", "name", "resume", "on_error", "dry_run", "check", "expect", "experiment")
 
 
@@ -21,8 +21,7 @@ class Overrides:
     @property
     def keys(self) -> frozenset[str]:
         """Every key that the user has taken into their own hands."""
-        inside = {f"{group}.{key}" for group in self.groups for key in ("path", "tokenizer", "loras")}
-        return frozenset(self.values) | frozenset(self.groups) | inside
+        return frozenset(self.values) | frozenset(self.groups)
 
 
 def parse_overrides(words: Sequence[str]) -> Overrides:

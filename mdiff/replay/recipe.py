@@ -4,19 +4,26 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from mdiff.errors import MdiffError
+from mdiff.report.command import leads_away, texts_in
 
 SCHEMA = 1
 MAX_DEPTH = 24
 MAX_PIXELS = 64 << 20
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-CONDUCT = {"name": "replay", "resume": False, "on_error": "stop", "dry_run": False, "output": {"dir": "outputs"}}
-# Where a config may name a file or a folder; `prompt.file` is not among them, since the recipe holds the prompt itself.
-_PATHS = ("model.path", "model.tokenizer")
+CONDUCT = {
+    "name": "replay",
+    "resume": False,
+    "on_error": "stop",
+    "dry_run": False,
+    "objective": None,
+    "reference": None,
+    "output": {"dir": "outputs"},
+}
 _FACTS = (
     ("prompt", str, "a text"),
     ("negative_prompt", str, "a text"),
@@ -98,25 +105,20 @@ def check_size(width: int, height: int, image: Path) -> None:
 
 
 def check_paths(config: Mapping[str, Any], given: frozenset[str], image: Path) -> None:
-    """Raise where the recipe, and not the user (`given`), names a file or folder outside the current folder."""
-    for key in _PATHS:
-        group, _, name = key.partition(".")
-        part = config.get(group)
-        if key not in given and isinstance(part, dict):
-            _check_path(key, part.get(name), image)
+    """Raise where the recipe, and not the user (`given`), names a file or folder outside the current folder.
+
+    Only the model's settings can: the recipe holds the prompt itself, whatever file it came from.
+    """
     model = config.get("model")
-    loras = model.get("loras") if isinstance(model, dict) else None
-    for entry in loras if isinstance(loras, list) and "model.loras" not in given else ():
-        _check_path("model.loras", entry.get("path") if isinstance(entry, dict) else entry, image)
+    for key, value in model.items() if isinstance(model, dict) and "model" not in given else ():
+        if f"model.{key}" not in given:
+            for text in texts_in(value):
+                _check_path(f"model.{key}", text, image)
 
 
-def _check_path(key: str, value: object, image: Path) -> None:
+def _check_path(key: str, value: str, image: Path) -> None:
     """Names such as `bundled:emoji` and Hub ids are relative and lead nowhere else; validation judges them."""
-    if not isinstance(value, str):
-        return
-    pure = PurePath(value)
-    leads_away = pure.is_absolute() or value.startswith("~") or ".." in pure.parts or "\0" in value
-    if leads_away and not _is_below_here(value):
+    if leads_away(value) and not _is_below_here(value):
         raise MdiffError(
             f"the recipe in {image} names {value[:200]!r} for {key}, which is outside the current folder; "
             f"if it is meant, say so with {key}=…"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mdiff.errors import MdiffError
 from mdiff.report import build, compare
+from mdiff.report.markdown import markdown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,8 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--columns", metavar="KEY", help="what it shows across, such as steps")
     parser.add_argument("--reference", metavar="SETTING", help="measure distances from this: 'scheduler=heun steps=50'")
     parser.add_argument("--sheets", metavar="N", type=int, default=12, help="pages of PNG contact sheets at most (12)")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print a table of the settings in DIR, and make no page"
+    )
     chosen = parser.parse_args(arguments)
     try:
+        if chosen.markdown:
+            print(markdown(chosen.folder))
+            return 0
         if chosen.other is not None:
             comparison = compare(chosen.folder, chosen.other, chosen.out)
             print(comparison.summary)

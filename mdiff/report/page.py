@@ -6,14 +6,14 @@ import html
 import json
 import os
 import re
-import shlex
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import resources
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from mdiff.report.cache import Cache, Seen
+from mdiff.report.command import replay_command
 from mdiff.report.grid import Grid, display, flatten
 from mdiff.report.index import MEMORY, TIMES, seconds_per_image
 from mdiff.report.measure import Fidelity
@@ -108,11 +108,6 @@ def shown(value: Any) -> str:
     return shorten(display(value), _MAX_VALUE)
 
 
-def command(words: Sequence[str]) -> str:
-    """Return a command line that a shell reads back as these words."""
-    return shlex.join(words)
-
-
 class _Pool:
     """Values that many cells share, such as versions, held once and referred to by position."""
 
@@ -187,7 +182,7 @@ def _items(
         }
         if picture is not None:
             found = None if picture.path is None else seen[picture.path]
-            entry |= _picture(picture, found, cache, side, out, cell.text("requested", "model", "path"))
+            entry |= _picture(picture, found, cache, side, out, cell.mapping("requested", "model"))
         entry["distance"] = {
             str(number): distances[index] for number, distances in enumerate(fidelity.distances) if index in distances
         }
@@ -195,13 +190,15 @@ def _items(
     return items
 
 
-def _picture(picture: Picture, seen: Seen | None, cache: Cache, side: int, out: Path, model: str) -> dict[str, Any]:
+def _picture(
+    picture: Picture, seen: Seen | None, cache: Cache, side: int, out: Path, model: Mapping[str, Any]
+) -> dict[str, Any]:
     if picture.path is None or seen is None:
         return {"file": picture.file, "fault": f"{picture.file} is missing", "sha256": picture.sha256}
     entry = {
         "file": picture.file,
         "href": link(picture.path, out),
-        "command": command(["python", "-m", "mdiff.replay", _nearest_path(picture.path), *_model_word(model)]),
+        "command": replay_command(picture.path, model),
         "sha256": seen.sha256,
         "thumb": cache.thumbnail(seen, side),
     }
@@ -210,21 +207,6 @@ def _picture(picture: Picture, seen: Seen | None, cache: Cache, side: int, out: 
     if picture.sha256 and picture.sha256 != seen.sha256:
         return {**entry, "changed": True}
     return entry
-
-
-def _model_word(model: str) -> list[str]:
-    """A replay takes a folder outside the current one from its command line only: name it there."""
-    if not (PurePath(model).is_absolute() or model.startswith("~") or ".." in PurePath(model).parts):
-        return []
-    plain = re.fullmatch(r"[\w./~-]+", model)
-    escaped = model.replace("\\", "\\\\").replace("'", "\\'")
-    return [f"model.path={model}" if plain else f"model.path='{escaped}'"]
-
-
-def _nearest_path(path: Path) -> str:
-    """Return a path that works from the current folder: relative below it, else absolute."""
-    absolute, here = path.absolute(), Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def _strings(mapping: Mapping[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 
 from mdiff.errors import MdiffError
+from mdiff.replay.override import parse_overrides
 from mdiff.report import build, refresh, sheet
+from mdiff.report.command import replay_command
 from mdiff.report.grid import make_grid
 from mdiff.report.page import render, to_script
 from mdiff.report.record import read_cells
@@ -112,6 +115,19 @@ def test_commands_are_quoted_for_a_shell(tmp_path):
     image = str(tmp_path / "it's $HOME; rm -rf *" / "image_000.png")
     expected = ["python", "-m", "mdiff.replay", image, "model.path=/models/emoji"]
     assert words.stdout.splitlines() == expected
+
+
+def test_a_command_names_every_path_that_a_replay_takes_from_its_user_only(tmp_path):
+    settings = {
+        "path": "bundled:emoji",
+        "variant": None,
+        "vae": {"path": "../it's a, vae", "file": None},
+        "loras": [{"path": "/l/true.safetensors", "weight": 0.5}, {"path": "hub/id", "weight": 1}],
+    }
+    words = shlex.split(replay_command(tmp_path / "x.png", settings))
+    overrides = parse_overrides(words[4:])
+    assert overrides.values == {"model.vae": settings["vae"], "model.loras": settings["loras"]}
+    assert replay_command(tmp_path / "x.png", {"path": "stabilityai/sdxl-turbo"}).endswith("x.png")
 
 
 def test_links_lead_to_the_images_from_another_folder(tmp_path):
