@@ -20,9 +20,9 @@ LEVELS = [
     {"pipeline"},
     {"run"},
     {"report"},
-    {"replay", "config", "doctor", "bench"},
+    {"replay", "config", "doctor"},
     {"sweep"},
-    {"__main__"},
+    {"__main__", "bench"},
 ]
 LEVEL = {name: height for height, names in enumerate(LEVELS) for name in names}
 
