@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from mdiff.__main__ import main
+from mdiff.config.location import conf_folder
 from tests.checkpoint import make_checkpoint
 
 SWEEP = """# @package _global_
@@ -217,3 +218,26 @@ def test_a_link_out_of_the_experiments_folder_is_refused(made, call, tmp_path):
     link.unlink()
     assert status == 1 and "leads out" in err
     assert not list(tmp_path.iterdir())
+
+
+COMMITTED = sorted((conf_folder() / "experiment" / "check").glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_the_experiments_that_come_with_mdiff_are_as_expected(path, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    words = [f"experiment=check/{path.stem}", "check=true"]
+    before = {each: each.read_bytes() for each in path.parent.rglob("*") if each.is_file()}
+    assert main(words) == 0, capfd.readouterr().err
+    assert "identical to what is expected" in capfd.readouterr().out
+    image = sorted((tmp_path / "outputs").rglob("image_000.png"))[0]
+    move_pixel(image, 1 + yaml.safe_load(path.read_text())["expect"]["tolerance"])
+    assert main(words) == 1
+    err = capfd.readouterr().err
+    assert "check: 1 of 4 images not as expected" in err and "PSNR" in err
+    assert {each: each.read_bytes() for each in before} == before
+
+
+def test_something_is_committed_that_this_checks():
+    assert COMMITTED

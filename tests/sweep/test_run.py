@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -104,44 +103,3 @@ def test_a_mistake_in_one_cell_of_many_stops_the_sweep_before_it_begins(place):
     assert (status, out) == (1, "")
     assert "'huen'" in err and len(err.splitlines()) == 1
     assert not (place / "outputs" / "wrong").exists()
-
-
-def pixels(folder: Path) -> dict[str, str]:
-    return {
-        f"{record['requested']['seed']}/{record['requested']['steps']}": record["images"][0]["sha256"]
-        for record in records(folder)
-    }
-
-
-def pictures(folder: Path) -> int:
-    """How many there are, those of cells being made too; folders may come and go meanwhile."""
-    return sum(name.endswith(".png") for _, _, names in os.walk(folder) for name in names)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_ends_as_if_undisturbed(place):
-    # The strict mode: in a packed call an image's rounding depends on which row it has, and a killed sweep packs anew.
-    grid = ["-m", "steps=5,9", "seed=range(0,8)", "engine.batch=1"]
-    assert ended(mdiff(place, *grid, "name=undisturbed"))[0] == 0
-    draw = random.Random(7)
-    folder = place / "outputs" / "disturbed"
-    killed = 0
-    for _ in range(20):
-        process = mdiff(place, *grid, "name=disturbed")
-        before, complete = pictures(folder), digests(folder)
-        deadline = time.monotonic() + 240
-        while (
-            pictures(folder) == before and process.poll() is None and time.monotonic() < deadline
-        ):  # killed at once it would never come to a picture
-            time.sleep(0.002)
-        time.sleep(draw.random() * 0.3)
-        process.kill()
-        if ended(process)[0] == 0:
-            break
-        killed += 1
-        assert digests(folder).items() >= complete.items()
-    status, out, err = ended(mdiff(place, *grid, "name=disturbed"))
-    assert status == 0 and "16 of 16 cells complete" in out, err
-    assert killed >= 3
-    assert pixels(folder) == pixels(place / "outputs" / "undisturbed")
-    assert not (folder / ".mdiff").exists() and not list(folder.rglob("*.part"))
