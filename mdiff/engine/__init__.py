@@ -2,6 +2,7 @@
 
 from mdiff.engine.engine import Engine, Network, Tick
 from mdiff.engine.guidance import guide
+from mdiff.engine.profile import STOPPED, Evaluation, Stopwatch
 from mdiff.engine.trajectory import Trajectory
 
-__all__ = ["Engine", "Network", "Tick", "Trajectory", "guide"]
+__all__ = ["STOPPED", "Engine", "Evaluation", "Network", "Stopwatch", "Tick", "Trajectory", "guide"]

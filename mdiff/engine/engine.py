@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mdiff.engine.guidance import guide
+from mdiff.engine.profile import STOPPED, Evaluation, Stopwatch
 from mdiff.engine.trajectory import Trajectory
 
 
@@ -50,8 +51,8 @@ class Engine:
     pixels by float rounding at most, and `batch=1` not at all.
     """
 
-    def __init__(self, network: Network, batch: int = 1):
-        self.network, self.batch = network, batch
+    def __init__(self, network: Network, batch: int = 1, watch: Stopwatch = STOPPED):
+        self.network, self.batch, self.watch = network, batch, watch
         self._packed: tuple[Any, ...] = ()
         self._prepared: Any = None
 
@@ -83,19 +84,27 @@ class Engine:
         began, compiled = time.perf_counter(), self.network.compile_seconds
         used = sum(trajectory.rows for trajectory in active)
         rows = self.network.fit(used)
-        samples, timesteps = self._pack(active, rows)
+        with self.watch.part("executor"):
+            samples, timesteps = self._pack(active, rows)
         output = self.network(samples, timesteps, self._conditioning(active, rows))
         at, taken = 0, [trajectory.rows for trajectory in active]
         for trajectory, count in zip(active, taken, strict=True):
-            if count == 1:
-                trajectory.advance(output[at])
-            else:
-                guided = guide(output[at], output[at + 1], trajectory.guidance, trajectory.guidance_rescale)
-                trajectory.advance(guided)
+            predicted = output[at]
+            if count == 2:
+                with self.watch.part("guidance"):
+                    predicted = guide(predicted, output[at + 1], trajectory.guidance, trajectory.guidance_rescale)
+            with self.watch.part("executor"):
+                trajectory.advance(predicted)
             at += count
         seconds = time.perf_counter() - began - (self.network.compile_seconds - compiled)
+        parts = self.watch.take()
         for trajectory, count in zip(active, taken, strict=True):
-            trajectory.seconds += seconds * count / used
+            share = count / used
+            trajectory.seconds += seconds * share
+            if trajectory.profile is not None:
+                row, shares = trajectory.row - 1, {name: each * share for name, each in parts.items()}
+                timestep = float(trajectory.table.t[row])
+                trajectory.profile.append(Evaluation(row, timestep, seconds * share, rows, shares))
         finished = tuple(trajectory for trajectory in active if trajectory.finished)
         return Tick(tuple(active), finished, used, rows, seconds)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mdiff.engine.profile import Evaluation
 from mdiff.noise import NoiseSource
 from mdiff.scheduler import Registers, Table
 
@@ -17,7 +18,8 @@ class Trajectory:
     `positive` and `negative` are conditionings in whatever form the network takes; without `negative` the image is
     not guided and costs one row a call. `guidance_interval` are the fractions of the steps, from and to, between which
     it is guided; at the others it costs one row as well. Only trajectories of one `form` (the conditioning's shape)
-    share a call. `seconds` is its share of the time of the calls it was part of.
+    share a call. `seconds` is its share of the time of the calls it was part of, `profile` where that is noted for
+    each evaluation, or None.
     """
 
     key: Any
@@ -33,6 +35,7 @@ class Trajectory:
     row: int = 0
     seconds: float = 0.0
     error: str | None = None
+    profile: list[Evaluation] | None = None
 
     @property
     def guided(self) -> bool:

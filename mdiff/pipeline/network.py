@@ -11,6 +11,7 @@ from mindspore import nn
 from mdiff.device.collection import spared_collection
 from mdiff.device.compile_cache import compile_cache
 from mdiff.device.graph import graph_mode
+from mdiff.engine import STOPPED
 from mdiff.pipeline.request import Conditioning
 
 
@@ -76,6 +77,7 @@ class Denoiser:
         self._project = Compiled(unet, identity, "project_context")
         self._denoise = Compiled(unet, identity, "denoise")
         self.rows, self.halves = 1, False
+        self.watch = STOPPED
 
     @property
     def compile_seconds(self) -> float:
@@ -97,14 +99,19 @@ class Denoiser:
 
     def prepare(self, conditionings: Sequence[Conditioning]) -> tuple[Any, ...]:
         """Bring the rows' conditioning to the device and project it to keys and values."""
-        projections = self._project.tensors(np.concatenate([each.context for each in conditionings]))
+        context = np.concatenate([each.context for each in conditionings])
+        with self.watch.part("context_projection", lambda: self._project.compile_seconds):
+            projections = self._project.tensors(context)
         added = _stacked([each.added for each in conditionings])
         return projections, added, _stacked([each.guidance for each in conditionings])
 
     def __call__(self, samples: np.ndarray, timesteps: np.ndarray, prepared: tuple[Any, ...]) -> np.ndarray:
         """Evaluate samples (R, C, h, w) float32 at timesteps (R,); return (R, C, h, w) float32."""
         projections, added, guidance = prepared
-        return self._denoise(samples, self._time.tensors(timesteps, added, guidance), *projections)
+        with self.watch.part("time_embedding", lambda: self._time.compile_seconds):
+            shifts = self._time.tensors(timesteps, added, guidance)
+        with self.watch.part("denoise", lambda: self._denoise.compile_seconds):
+            return self._denoise(samples, shifts, *projections)
 
 
 def _stacked(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

@@ -9,15 +9,13 @@ import numpy as np
 
 from mdiff import device as devices
 from mdiff.device.compile_cache import compile_cache
-from mdiff.engine import Engine, Tick, Trajectory
+from mdiff.engine import STOPPED, Engine, Stopwatch, Tick, Trajectory
 from mdiff.errors import MdiffError
-from mdiff.model import STAGES, Memory
+from mdiff.model import DEFAULT_MEMORY, STAGES, Memory
 from mdiff.nn.guidance import guidance_embedding
 from mdiff.pipeline.clock import Clock
 from mdiff.pipeline.request import Conditioning, ImageRequest
 from mdiff.pipeline.text import TextEncoding
-
-DEFAULT_MEMORY = Memory()
 
 
 class Session:
@@ -64,15 +62,18 @@ class Session:
         """All that decides how the denoiser computes, but the shapes."""
         return self.parts.identity("unet")
 
-    def encode_ahead(self, requests: Iterable[ImageRequest]) -> None:
-        """Where the text encoders do not stay, encode these images' prompts (as many as are kept) and let them go."""
-        if not self.frees_encoders:
-            return
-        for request in requests:
-            self._conditionings(request)
-            if self.text.full:
-                break
-        self.parts.release(("text_encoders",))
+    def prepare(self, requests: Iterable[ImageRequest]) -> None:
+        """Load what `denoise` needs; where the text encoders do not stay, these images' prompts are encoded before.
+
+        As many as are kept, that is; for a prompt that comes later the text encoders are loaded again.
+        """
+        if self.frees_encoders:
+            for request in requests:
+                self._conditionings(request)
+                if self.text.full:
+                    break
+            self.parts.release(("text_encoders",))
+        self.parts.denoiser()
 
     def trajectory(self, key: Any, request: ImageRequest) -> Trajectory:
         """Return the image's trajectory at its beginning: prompts encoded, initial noise drawn."""
@@ -128,16 +129,23 @@ class Session:
             cache.begin(f"{batch * (2 if guided else 1)} rows of {height}×{width}")
 
     def denoise(
-        self, trajectories: Iterable[Trajectory], batch: int, guided: bool, partly: bool = False
+        self,
+        trajectories: Iterable[Trajectory],
+        batch: int,
+        guided: bool,
+        partly: bool = False,
+        watch: Stopwatch = STOPPED,
     ) -> Iterator[Tick]:
         """Yield a tick a network call until every trajectory (all of one latent shape) is finished.
 
-        `partly` says that guidance has an interval, so that a second, smaller shape is worth its compilation.
+        `partly` says that guidance has an interval, so that a second, smaller shape is worth its compilation; `watch`
+        times the parts of a call, for trajectories that note them.
         """
         denoiser = self.denoiser
         denoiser.rows, denoiser.halves = batch * (2 if guided else 1), guided and partly
+        denoiser.watch = watch
         before = denoiser.compile_seconds
-        for tick in Engine(denoiser, batch).run(trajectories):
+        for tick in Engine(denoiser, batch, watch).run(trajectories):
             self.clock.add("compile", denoiser.compile_seconds - before)
             before = denoiser.compile_seconds
             if self.frees_encoders and self.parts.loaded("text_encoders"):  # a prompt that was not encoded ahead
