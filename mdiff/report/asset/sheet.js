@@ -8,7 +8,7 @@ function drawSheet() {
   drawAxes();
   drawPagers(data.keys.map((key, at) => at).filter((at) => at !== row && at !== column));
   const items = data.items.map((item, at) => at).filter((at) => onPage(data.items[at], row, column));
-  const size = Number(state.size) || defaultSize(row >= 0 && column >= 0 ? new Set(items.map((at) => data.items[at].values[column])).size : 0);
+  const size = Number(state.size) || defaultSize(items, row, column);
   byId("size").value = size;
   byId("sheet").style.setProperty("--tile", `${size}px`);
   const grid = row >= 0 && column >= 0 ? twoAxes(items, row, column) : oneAxis(items, Math.max(row, column));
@@ -17,11 +17,13 @@ function drawSheet() {
 }
 
 // The columns of a table fill the width, as far as images can be told apart and thumbnails are not blown up.
-function defaultSize(columns) {
+function defaultSize(items, row, column) {
   const narrow = innerWidth < 600;
-  if (columns === 0) return narrow ? 104 : 160;
-  const room = byId("sheet").clientWidth - (narrow ? 92 : 170);
-  return Math.max(narrow ? 88 : 112, Math.min(THUMBNAIL_SIDE, Math.floor(room / columns) - 8));
+  if (row < 0 || column < 0) return narrow ? 104 : 160;
+  const columns = new Set(items.map((at) => data.items[at].values[column])).size;
+  const letters = Math.max(state.row.length + 2, state.column.length + 2, ...items.map((at) => valueOf(data.items[at], row).length));
+  const labels = narrow ? 92 : Math.min(150, 16 + 9 * letters);
+  return Math.max(narrow ? 88 : 112, Math.min(THUMBNAIL_SIDE, Math.floor((byId("sheet").clientWidth - labels - 20) / columns) - 7));
 }
 
 function drawAxes() {
