@@ -5,16 +5,26 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mdiff.config.schema import CONDUCT
+from mdiff.model import Memory
 from mdiff.run.job import Job
 
 SLUG_BYTES = 40
 HASH_LENGTH = 8
 # Overrides that do not change a cell's pixels and so have no place in its name.
 UNNAMED = (*CONDUCT, "output", "device.id", "hydra")
+
+_UNCHANGED: dict[str, Any] = {
+    "memory": asdict(Memory()),
+    "guidance_rescale": 0,
+    "guidance_interval": None,
+    "on_oom": [],
+    "on_nan": [],
+}
 
 
 def identity(job: Job, extra: Mapping[str, Any] | None = None) -> str:
@@ -24,6 +34,11 @@ def identity(job: Job, extra: Mapping[str, Any] | None = None) -> str:
     """
     decisive = {key: value for key, value in job.requested.items() if key not in (*CONDUCT, "output", "engine")}
     decisive["device"] = {"kind": job.device}
+    for key in [key for key, value in _UNCHANGED.items() if decisive.get(key) == value]:
+        del decisive[key]  # so that names of cells are what they were before these keys were there
+    model = decisive.get("model")
+    if isinstance(model, Mapping):
+        decisive["model"] = {key: value for key, value in model.items() if (key, value) != ("keep", "all")}
     text = json.dumps([decisive, dict(extra) if extra else {}], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LENGTH]
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from mdiff import device as devices
 from mdiff.config.expect import check_check
+from mdiff.config.memory import memory_of
 from mdiff.config.path import check_name
 from mdiff.config.problem import Problems
 from mdiff.config.schema import (
     CONDUCT,
     DEVICES,
+    FALLBACKS,
     GROUPS,
     GUIDANCE,
     OBJECTIVES,
@@ -27,6 +29,7 @@ from mdiff.config.value import (
     check_choice,
     check_flag,
     check_group,
+    check_interval,
     check_keys,
     check_multiple,
     check_number,
@@ -48,16 +51,17 @@ def job_from(config: Mapping[str, Any], folder: Path | None = None) -> Job:
     `config` holds plain containers with every interpolation resolved, and no `hydra` node. Every mistake in it is
     told at once, in a `ConfigError` with one sentence for each.
     """
+    config = {"memory": {}, **config}  # images made before there was this group have recipes without it
     problems = Problems()
     with problems.gather():
         check_targets(config)
         _check_missing(config)
-        check_keys("", config, (*GROUPS, *SETTINGS, *CONDUCT))
+        check_keys("", config, (*GROUPS, *SETTINGS, *FALLBACKS, *CONDUCT))
         groups = {name: check_group(config, name) for name in GROUPS}
     problems.raise_any()
 
     found: dict[str, Any] = {}
-    for part in (_conduct, _model, _prompts, _precision, _device_choice):
+    for part in (_conduct, _model, memory_of, _prompts, _precision, _device_choice):
         with problems.gather():
             found |= part(config, groups)
     found |= _settings(config, groups, found.get("description"), problems)
@@ -80,7 +84,7 @@ def _check_missing(config: Any, path: str = "") -> None:
 
 
 def _model(config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    options = {key: value for key, value in groups["model"].items() if key not in ("_target_", "preset")}
+    options = {key: value for key, value in groups["model"].items() if key not in ("_target_", "preset", "keep")}
     check_keys("model", options, [field.name for field in dataclasses.fields(ModelSource)])
     source = ModelSource(**options)
     return {"model": source, "description": _describe(source)}
@@ -125,6 +129,8 @@ def _conduct(config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]])
         _check_objective(config.get("objective"), config.get("reference"))
     with problems.gather():
         check_check(config.get("check", False))
+    with problems.gather():
+        found["profile"] = check_flag("profile", config.get("profile", False))
     with problems.gather():
         found["resume"] = check_flag("resume", config.get("resume"))
     with problems.gather():
@@ -187,6 +193,10 @@ def _settings(
     with problems.gather():
         found["guidance"] = check_number("guidance", given("guidance", GUIDANCE), least=0)
     with problems.gather():
+        found["guidance_rescale"] = check_number("guidance_rescale", given("guidance_rescale", 0.0), least=0, most=1)
+    with problems.gather():
+        found["guidance_interval"] = check_interval("guidance_interval", given("guidance_interval", None))
+    with problems.gather():
         found["num_images"] = check_whole("num_images", given("num_images", 1), least=1)
     with problems.gather():
         found["seed"] = check_whole("seed", given("seed", 0), least=0, most=SEED_BELOW - 1)
@@ -212,9 +222,10 @@ def _requested(
     config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], found: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The config with nothing left open: what the model chose, and the prompts of a prompt file in full."""
-    kept = {key: value for key, value in config.items() if key not in ("check", "expect")}  # of images, not in them
+    kept = {key: value for key, value in config.items() if key not in ("check", "expect", "profile")}  # of runs
     requested = _plain({**kept, **{key: found[key] for key in SETTINGS}})
     requested["model"].pop("preset", None)
+    requested |= {key: list(found[key]) for key in FALLBACKS} | {"memory": dataclasses.asdict(found["memory"])}
     texts, negatives = [pair.text for pair in found["prompts"]], [pair.negative for pair in found["prompts"]]
     requested["prompt"] |= {
         "weighting": found["weighting"],

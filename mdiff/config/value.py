@@ -44,12 +44,14 @@ def check_multiple(key: str, value: object, multiple: int) -> int:
     return size
 
 
-def check_number(key: str, value: object, *, least: float) -> float:
-    """Return a finite number of at least `least`."""
+def check_number(key: str, value: object, *, least: float, most: float | None = None) -> float:
+    """Return a finite number within `least` … `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MdiffError(f"{key} must be a number, got {value!r}")
     if not math.isfinite(value) or value < least:
         raise MdiffError(f"{key} must be a finite number of {least:g} or more, got {value}")
+    if most is not None and value > most:
+        raise MdiffError(f"{key} must be at most {most:g}, got {value}")
     return float(value)
 
 
@@ -65,3 +67,15 @@ def check_flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise MdiffError(f"{key} must be true or false, got {value!r}")
     return value
+
+
+def check_interval(key: str, value: object) -> tuple[float, float] | None:
+    """Return [from, to] with 0 ≤ from < to ≤ 1; None for null, and for the whole of it."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise MdiffError(f"{key} must be null or two numbers [from, to], got {value!r}")
+    begin, end = (check_number(f"{key}[{place}]", each, least=0, most=1) for place, each in enumerate(value))
+    if begin >= end:
+        raise MdiffError(f"{key} must begin before it ends, got [{begin:g}, {end:g}]")
+    return None if (begin, end) == (0, 1) else (begin, end)

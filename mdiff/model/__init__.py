@@ -4,10 +4,21 @@ from typing import Any
 
 from mdiff.model.describe import describe
 from mdiff.model.description import Description
-from mdiff.model.memory import STAGES, Memory, check_keep
+from mdiff.model.memory import DEFAULT_MEMORY, STAGES, Memory, check_keep
 from mdiff.model.source import Lora, ModelSource
 
-__all__ = ["STAGES", "Description", "Lora", "Memory", "ModelSource", "check_keep", "describe", "load", "open_model"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "STAGES",
+    "Description",
+    "Lora",
+    "Memory",
+    "ModelSource",
+    "check_keep",
+    "describe",
+    "load",
+    "open_model",
+]
 
 
 def open_model(description: Description, device: Any, precision: Any, sliced: bool = False) -> Any:

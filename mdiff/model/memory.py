@@ -57,3 +57,6 @@ def check_keep(keep: object) -> tuple[str, ...]:
 def _check_flag(key: str, value: object, choices: str) -> None:
     if not isinstance(value, bool):
         raise MdiffError(f"{key} must be {choices}, got {value!r}")
+
+
+DEFAULT_MEMORY = Memory()

@@ -206,7 +206,7 @@ class DiffusionPipeline:
         elif batch is None:
             batch = automatic_batch(self._session.device, (height // factor, width // factor))
         finished: dict[int, np.ndarray] = {}
-        self._session.encode_ahead(requests())
+        self._session.prepare(requests())
         trajectories = (self._session.trajectory(index, request) for index, request in enumerate(requests()))
         guided = self._session.guided(scale)
         for tick in self._session.denoise(trajectories, min(batch, count), guided, between != WHOLE):

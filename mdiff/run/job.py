@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mdiff.model import DEFAULT_MEMORY, STAGES, Memory
+
 
 @dataclass(frozen=True)
 class PromptPair:
@@ -20,9 +22,11 @@ class Job:
 
     `width` and `height` are pixels. `seed` belongs to the first image of each prompt; image i of a prompt uses
     `seed + i`. `weighting` "on" reads brackets in prompts as emphasis; `long` "chunk" reads prompts of any length in
-    parts, "truncate" cuts them with a warning. `scheduler_target` is None where the checkpoint's own scheduler is
-    kept. `requested` is the resolved config as plain containers (JSON), `varies` the part of it that tells this cell
-    from its neighbours.
+    parts, "truncate" cuts them with a warning. `guidance_interval` holds the fractions of the steps between which
+    images are guided. `keep` names the parts of the model that stay loaded between cells; `on_oom` and `on_nan` what is
+    tried, in this order, where memory is not enough and where the VAE overflows. `scheduler_target` is None where the
+    checkpoint's own scheduler is kept. `profile` asks for where the time went. `requested` is the resolved config as
+    plain containers (JSON), `varies` the part of it that tells this cell from its neighbours.
     """
 
     folder: Path
@@ -45,5 +49,12 @@ class Job:
     on_error: str = "continue"
     weighting: str = "on"
     long: str = "truncate"
+    guidance_rescale: float = 0.0
+    guidance_interval: tuple[float, float] | None = None
+    memory: Memory = DEFAULT_MEMORY
+    keep: tuple[str, ...] = STAGES
+    on_oom: tuple[str, ...] = ()
+    on_nan: tuple[str, ...] = ()
+    profile: bool = False
     varies: Mapping[str, Any] = field(default_factory=dict)
     number: int = 0

@@ -50,6 +50,11 @@ class PlannedCell:
         """Whether classifier-free guidance has an effect: a scale above 1, as in diffusers."""
         return self.job.guidance > 1 and not self.description.guidance_embedded
 
+    @property
+    def partly(self) -> bool:
+        """Whether images are guided at some of their steps only."""
+        return self.guided and self.job.guidance_interval is not None
+
 
 def plan(jobs: Sequence[Job]) -> list[PlannedCell]:
     """Return the plan of every job, in order; shared parts are computed once."""
@@ -96,9 +101,24 @@ def cell_fingerprint(job: Job, description: Any, device: Any, precision: Any, sc
                 "reading": [job.weighting, job.long],
                 "settings": [job.steps, job.guidance, job.seed, job.num_images, job.width, job.height],
                 "strict": job.batch == 1,
+                **_unusual(job, description),
             }
         ).encode()
     ).hexdigest()
+
+
+def _unusual(job: Job, description: Any) -> dict[str, Any]:
+    """What else affects pixels where it is not as it was before there was a choice, if only their last bits."""
+    found: dict[str, Any] = {}
+    if job.guidance_rescale != 0:
+        found["guidance_rescale"] = job.guidance_rescale
+    if job.guidance_interval is not None:
+        found["guidance_interval"] = job.guidance_interval
+    if job.memory.tiles(description, job.width, job.height):
+        found["vae_tiling"] = True
+    if job.memory.attention_slicing:
+        found["attention_slicing"] = True
+    return found
 
 
 def _canonical(value: Any) -> str:

@@ -10,12 +10,12 @@ from mdiff.run.png import RECIPE_SCHEMA
 RECORD_SCHEMA = 1
 
 
-def effective(cell: PlannedCell, batch: int, substitutions: Sequence[str]) -> dict[str, Any]:
-    """What was in effect, as against what was requested."""
+def effective(cell: PlannedCell, batch: int, substitutions: Sequence[str], vae: str | None = None) -> dict[str, Any]:
+    """What was in effect, as against what was requested; `vae` is the VAE's number format where it was replaced."""
     precision = cell.precision
     return {
         "device": cell.device.name,
-        "precision": {"weights": precision.weights, "compute": precision.compute, "vae": precision.vae},
+        "precision": {"weights": precision.weights, "compute": precision.compute, "vae": vae or precision.vae},
         "scheduler": type(cell.scheduler).__name__,
         "timesteps": [float(t) for t in cell.table.t],
         "evaluations": len(cell.table),
@@ -30,7 +30,8 @@ def recipe(cell: PlannedCell, image: Mapping[str, Any], in_effect: Mapping[str, 
         "schema": RECIPE_SCHEMA,
         "config": dict(cell.job.requested),
         "image": dict(image),
-        "effective": {key: in_effect[key] for key in ("device", "precision", "scheduler", "evaluations")},
+        "effective": {key: in_effect[key] for key in ("device", "precision", "scheduler", "evaluations")}
+        | ({"substitutions": in_effect["substitutions"]} if in_effect["substitutions"] else {}),
         "weights": cell.description.digests(),
         "versions": versions(),
         "fingerprint": cell.fingerprint,
@@ -44,10 +45,11 @@ def record(
     timing: Mapping[str, float],
     device_peak_mb: float | None,
     error: BaseException | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the record of a cell that is complete, or failed with `error`."""
+    """Return the record of a cell that is complete, or failed with `error`, with its `CellProfile` where it has one."""
     told = None if error is None else {"type": type(error).__name__, "message": str(error)}
-    return {
+    content = {
         "schema": RECORD_SCHEMA,
         "status": "complete" if error is None else "failed",
         "fingerprint": cell.fingerprint,
@@ -62,3 +64,4 @@ def record(
         "versions": versions(),
         "git": git_state(),
     }
+    return content if profile is None else content | {"profile": dict(profile)}

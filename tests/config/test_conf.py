@@ -59,7 +59,7 @@ def test_a_file_makes_a_job(path):
         job = job_from(values)
         assert job.steps >= 1 and job.prompts and job.requested["steps"] == job.steps
     else:  # the checkpoint is not on this machine; what the file says of it still has to be right
-        options = {key: value for key, value in values["model"].items() if key not in ("_target_", "preset")}
+        options = {key: value for key, value in values["model"].items() if key not in ("_target_", "preset", "keep")}
         ModelSource(**options)
         job_from({**values, "model": {**compose_model("emoji"), "preset": values["model"].get("preset")}})
 
