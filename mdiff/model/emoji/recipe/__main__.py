@@ -1,4 +1,4 @@
-"""Run one stage: ``python -m mdiff.model.emoji.recipe {data,vae,text,unet,export} --work DIR``."""
+"""Run one stage: ``python -m mdiff.model.emoji.recipe {data,vae,text,unet,decoder,export} --work DIR``."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ MODEL = Path(__file__).resolve().parent.parent
 def main() -> None:
     """Parse the stage and its options, then run it."""
     parser = argparse.ArgumentParser(prog="python -m mdiff.model.emoji.recipe", description=__doc__)
-    parser.add_argument("stage", choices=("data", "vae", "text", "unet", "export"))
+    parser.add_argument("stage", choices=("data", "vae", "text", "unet", "decoder", "export"))
     parser.add_argument("--work", type=Path, required=True, help="folder for downloads, latents and checkpoints")
     parser.add_argument("--model", type=Path, default=MODEL, help="folder of the model, read and written")
     parser.add_argument("--minutes", type=float, help="how long to train")
@@ -27,6 +27,10 @@ def main() -> None:
         from mdiff.model.emoji.recipe import vae
 
         vae.run(options.work, minutes=12 if options.minutes is None else options.minutes)
+    elif options.stage == "decoder":
+        from mdiff.model.emoji.recipe import vae
+
+        vae.run_decoder(options.work, minutes=20 if options.minutes is None else options.minutes)
     elif options.stage == "text":
         from mdiff.model.emoji.recipe import text
 

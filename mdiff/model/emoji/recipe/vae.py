@@ -79,6 +79,52 @@ def revive(vae: AutoencoderKL, images: torch.Tensor) -> None:
             vae.post_quant_conv.weight[:, dead] = torch.randn_like(vae.post_quant_conv.weight[:, dead]) * 0.3
 
 
+def reconstruction_loss(out: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Mean absolute and squared error, and the error of the edges, which the eye sees first."""
+    difference = out - images
+    return difference.abs().mean() + difference.square().mean() + (edges(out) - edges(images)).abs().mean()
+
+
+def psnr(out: torch.Tensor, images: torch.Tensor) -> float:
+    """Peak signal to noise of images in −1…1, in dB."""
+    return -10 * math.log10((out - images).square().mean().item() / 4)
+
+
+class Descent:
+    """AdamW on a cosine schedule of elapsed time, with a running average of the weights."""
+
+    def __init__(self, module: torch.nn.Module, minutes: float, rate: float):
+        self.module, self.seconds, self.rate = module, 60 * minutes, rate
+        self.trained = [value for value in module.parameters() if value.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trained, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)
+        decay = torch.optim.swa_utils.get_ema_multi_avg_fn(0.995)
+        self.average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=decay)
+        self.begun, self.step = time.time(), 0
+
+    @property
+    def elapsed(self) -> float:
+        """Share of the time that is gone."""
+        return (time.time() - self.begun) / self.seconds
+
+    def descend(self, loss: torch.Tensor) -> None:
+        """Take one step down `loss`."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, self.elapsed)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * min(1.0, (self.step + 1) / 100) * (0.02 + 0.98 * cosine)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimiser.step()
+        self.average.update_parameters(self.module)
+        self.step += 1
+
+    def tell(self, loss: torch.Tensor, decibels: float) -> None:
+        """Print a line every hundred steps."""
+        if self.step % 100 == 0:
+            seconds = time.time() - self.begun
+            print(f"{self.step} {seconds:.0f}s loss {loss.item():.4f} psnr {decibels:.2f}", flush=True)
+
+
 def run(work: Path, minutes: float = 20, batch: int = 16, kl_weight: float = 2e-4, seed: int = 0) -> None:
     """Train for `minutes` on a cosine schedule of elapsed time; write ``vae/`` into the work folder.
 
@@ -87,45 +133,60 @@ def run(work: Path, minutes: float = 20, batch: int = 16, kl_weight: float = 2e-
     """
     rgba = np.load(work / "rgba.npy")
     again = (work / "vae").is_dir()
-    vae = AutoencoderKL.from_pretrained(work / "vae") if again else build()
+    vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32) if again else build()
     vae.to(memory_format=torch.channels_last).train()
     torch.manual_seed(seed + again)
     rng = np.random.default_rng(seed + again)
     if again:
         revive(vae, random_images(rgba, 64, rng))
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
-    average = torch.optim.swa_utils.AveragedModel(vae, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.995))
-    start, step = time.time(), 0
-    while (elapsed := (time.time() - start) / (60 * minutes)) < 1:
-        rate = 2e-3 * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * elapsed)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+    descent = Descent(vae, minutes, rate=2e-3)
+    while descent.elapsed < 1:
         images = random_images(rgba, batch, rng)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
             out = vae.decode(posterior.sample()).sample.float()
-        difference = out - images
-        edge = (edges(out) - edges(images)).abs().mean()
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        loss = difference.abs().mean() + difference.square().mean() + edge + kl_weight * kl
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
-        average.update_parameters(vae)
-        step += 1
-        if step % 100 == 0:
-            psnr = -10 * math.log10(difference.square().mean().item() / 4)
-            print(
-                f"{step} {time.time() - start:.0f}s loss {loss.item():.4f} psnr {psnr:.2f} kl {kl.item():.2f}",
-                flush=True,
-            )
-    vae = average.module.eval()
+        loss = reconstruction_loss(out, images) + kl_weight * kl
+        descent.descend(loss)
+        descent.tell(loss, psnr(out, images))
+    vae = descent.average.module.eval()
     images = random_images(rgba, 512, rng)
     normalise(vae, images)
     vae.save_pretrained(work / "vae")
     with torch.no_grad():
         z = vae.encode(images).latent_dist.mean
-        error = (vae.decode(z).sample - images).square().mean().item() / 4
-    print(f"vae: {step} steps, psnr {-10 * math.log10(error):.2f}, mean {z.mean():.3f}, deviation {z.std():.3f}")
+        decibels = psnr(vae.decode(z).sample, images)
+    print(f"vae: {descent.step} steps, psnr {decibels:.2f}, mean {z.mean():.3f}, deviation {z.std():.3f}")
+
+
+def run_decoder(work: Path, minutes: float = 20, batch: int = 16, noise: float = 0.3, seed: int = 3) -> None:
+    """Train the decoder alone, for `minutes`, on latents with up to `noise` of deviation added; rewrite ``vae/``.
+
+    The latent space stays as it is, and with it the UNet. A decoder that has seen noise draws flat colours and whole
+    edges from latents that a UNet sampled, which are never quite those of a drawing.
+    """
+    rgba = np.load(work / "rgba.npy")
+    vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32)
+    vae.to(memory_format=torch.channels_last).train()
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    descent = Descent(vae, minutes, rate=1e-3)
+    while descent.elapsed < 1:
+        images = random_images(rgba, batch, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                latents = vae.encode(images).latent_dist.mode().float()
+            levels = noise * torch.rand(batch, 1, 1, 1)
+            out = vae.decode(latents + levels * torch.randn_like(latents)).sample.float()
+        loss = reconstruction_loss(out, images)
+        descent.descend(loss)
+        descent.tell(loss, psnr(out, images))
+    vae = descent.average.module.eval()
+    vae.save_pretrained(work / "vae")
+    images = random_images(rgba, 512, rng)
+    with torch.no_grad():
+        decibels = psnr(vae.decode(vae.encode(images).latent_dist.mode()).sample, images)
+    print(f"decoder: {descent.step} steps, psnr {decibels:.2f}")
