@@ -20,6 +20,7 @@ CONDUCT = {
     "resume": False,
     "on_error": "stop",
     "dry_run": False,
+    "profile": False,
     "objective": None,
     "reference": None,
     "output": {"dir": "outputs"},

@@ -8,12 +8,12 @@ from typing import Any
 from PIL import Image
 
 from mdiff.report.fidelity import mse, psnr, ssim, statistic
-from mdiff.report.grid import ABSENT, display, flatten
+from mdiff.report.grid import ABSENT, APART, display, flatten
 from mdiff.report.raster import digest, pixels, read_rgb
 from mdiff.report.record import shorten
 
 # How a run behaves, where its results go and how many images share a call say nothing about what was asked for.
-_APART = {"name", "resume", "on_error", "dry_run", "output", "engine", "num_images"}
+_APART = APART | {"engine", "num_images"}
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,13 @@ from mdiff.report.cache import write_atomically
 from mdiff.report.comparison_page import comparison_body
 from mdiff.report.compose import load_cells
 from mdiff.report.fidelity import mse, psnr, ssim, statistic
-from mdiff.report.grid import ABSENT, display, flatten
+from mdiff.report.grid import ABSENT, APART, display, flatten
 from mdiff.report.index import TIMES, seconds_per_image
 from mdiff.report.page import render
 from mdiff.report.raster import digest, pixels, read_rgb
 from mdiff.report.record import Cell, Picture
 
 PAGE = "compare.html"
-_APART = {"hydra", "output", "name", "resume", "on_error", "dry_run", "check"}
 
 Difference = tuple[str, str, str, int]
 
@@ -134,7 +133,7 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
 
 def _settings(cell: Cell) -> dict[str, str]:
     leaves = flatten(cell.mapping("requested"))
-    return {name: display(value) for name, value in leaves.items() if name.split(".")[0] not in _APART}
+    return {name: display(value) for name, value in leaves.items() if name.split(".")[0] not in APART}
 
 
 def _varying(configs: Sequence[Mapping[str, str]]) -> set[str]:

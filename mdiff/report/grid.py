@@ -11,7 +11,7 @@ ABSENT = "—"
 IMAGE_KEYS = ("prompt", "negative prompt", "seed", "size", "cell")
 
 # Where results go and how a run behaves says nothing about an image; prompt, seed and size come from the images.
-_APART = {"hydra", "output", "name", "resume", "on_error", "dry_run", "check"}
+APART = {"hydra", "output", "name", "resume", "on_error", "dry_run", "profile", "objective", "reference"}
 _OF_IMAGE = {"prompt", "seed", "num_images", "width", "height"}
 _MAX_LEAVES = 2000
 _MAX_DEPTH = 12
@@ -109,7 +109,7 @@ def _setting_columns(cells: Sequence[Cell]) -> dict[str, list[str]]:
     names = dict.fromkeys(name for leaves in flat for name in leaves)
     columns: dict[str, list[str]] = {}
     for name in names:
-        if name.split(".")[0] in _APART | _OF_IMAGE:
+        if name.split(".")[0] in APART | _OF_IMAGE:
             continue
         values = [display(leaves[name]) if name in leaves else ABSENT for leaves in flat]
         if len(set(values)) > 1:

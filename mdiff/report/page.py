@@ -22,6 +22,7 @@ from mdiff.report.record import Cell, Picture, shorten
 SCRIPTS = ("state.js", "sheet.js", "detail.js", "plot.js", "table.js", "main.js")
 _MAX_VALUE = 4000
 _MAX_STEPS = 1000
+_OF_STEP = ("image", "row", "timestep", "rows")
 
 
 def asset(name: str) -> str:
@@ -150,12 +151,19 @@ def _cell(cell: Cell, config: Mapping[str, str], common: Mapping[str, str], pool
     }
 
 
-def _profile(cell: Cell) -> dict[str, str]:
-    """What a profiled run measured: its components, then its steps; empty for every other run."""
-    steps = cell.mapping("profile").get("steps")
-    numbered = {f"step {at}": step for at, step in enumerate(steps[:_MAX_STEPS] if isinstance(steps, list) else [])}
-    measured = flatten({**cell.mapping("profile", "components"), **numbered})
-    return {name: shown(value) for name, value in measured.items()}
+def _profile(cell: Cell) -> dict[str, list[tuple[str, float]]]:
+    """What a profiled run measured: seconds by component, and of each evaluation; empty for every other run."""
+    components = [(name, cell.number("profile", "components", name)) for name in cell.mapping("profile", "components")]
+    found = cell.mapping("profile").get("steps")  # each read as a cell is: nothing in it is believed
+    steps = [Cell("", cell.folder, "", "", step) for step in found[:_MAX_STEPS]] if isinstance(found, list) else []
+    return {
+        "components": [(shorten(name, 80), seconds) for name, seconds in components if seconds is not None],
+        "steps": [(_step(step), seconds) for step in steps if (seconds := step.number("seconds")) is not None],
+    }
+
+
+def _step(step: Cell) -> str:
+    return ", ".join(f"{name} {display(value)}" for name in _OF_STEP if (value := step.number(name)) is not None)
 
 
 def _items(

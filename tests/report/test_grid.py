@@ -56,7 +56,12 @@ def test_where_results_went_is_no_key(tmp_path):
     for name in ("a", "b"):
         place = write_cell(tmp_path / name, seed=len(list(tmp_path.iterdir())))
         record = json.loads((place / "record.json").read_text())
-        record["requested"] |= {"name": name, "output": {"dir": f"/x/{name}"}, "resume": name == "a"}
+        record["requested"] |= {
+            "name": name,
+            "output": {"dir": f"/x/{name}"},
+            "resume": name == "a",
+            "profile": name == "a",
+        }
         (place / "record.json").write_text(json.dumps(record))
     assert [key.name for key in grid_of(tmp_path).keys] == ["seed"]
 

@@ -136,16 +136,23 @@ def test_the_columns_fill_the_width(page):
 
 
 def test_a_profiled_run_shows_what_it_measured(browser, tmp_path):
-    profile = {"components": {"unet": {"seconds": 1.5, "calls": 9}, "vae": 0.25}, "steps": [0.125, {"seconds": 0.5}]}
+    steps = [
+        {"image": 0, "row": row, "timestep": 999.0 - row, "seconds": 0.1 + row / 100, "rows": 4} for row in range(9)
+    ]
+    profile = {"components": {"encode": 0.5, "denoise": 1.5, "<b>": "much"}, "steps": [*steps, {"seconds": None}, 7]}
     write_cell(tmp_path / "a", profile=profile)
     write_cell(tmp_path / "b", seed=1)
     page = build(tmp_path)
     browser.view()
     browser.open(page)
     browser.click(".tile")
-    lines = ["unet.seconds: 1.5", "unet.calls: 9", "vae: 0.25", "step 0: 0.125", "step 1.seconds: 0.5"]
-    folds = dict(zip(browser.texts("#detail summary"), browser.texts("#detail details pre"), strict=True))
-    assert folds["Profile"].splitlines() == lines
+    assert browser.texts("#detail .profile tr") == ["encode0.5 s25.0 %", "denoise1.5 s75.0 %"]
+    bars = browser.evaluate(
+        "[...document.querySelectorAll('#detail .profile rect')].map(n => n.getBoundingClientRect().width)"
+    )
+    assert bars[1] == pytest.approx(3 * bars[0]) and bars[0] > 10
+    assert browser.texts("#detail .steps title")[1] == "image 0, row 1, timestep 998, rows 4: 0.11 s"
+    assert "9 evaluations, 0.1 s to 0.18 s each" in browser.text("#detail")
     browser.click("#next")
     assert "Profile" not in browser.texts("#detail summary")
     assert browser.problems == []

@@ -66,9 +66,8 @@ function detailFacts(item, cell) {
   ];
   const list = make("dl", {}, ...rows.filter(([, value]) => value !== "" && value !== undefined).flatMap(([name, value]) => [
     make("dt", {}, name), make("dd", { dir: "auto" }, value)]));
-  return make("div", {}, again(item), list,
-    fold("Recipe", Object.entries(configOf(cell))), fold("Profile", Object.entries(cell.profile)),
-    fold("Weights (sha256)", Object.entries(data.shared[cell.weights])),
+  return make("div", {}, again(item), list, profile(cell.profile),
+    fold("Recipe", Object.entries(configOf(cell))), fold("Weights (sha256)", Object.entries(data.shared[cell.weights])),
     fold("Versions", [...Object.entries(data.shared[cell.versions]), ...Object.entries(data.shared[cell.git]).map(([name, value]) => [`git ${name}`, value])]),
     make("p", {}, cell.record ? make("a", { href: cell.record }, "record.json") : ""));
 }
@@ -96,6 +95,22 @@ function fold(title, entries) {
   if (!entries.length) return null;
   const text = entries.map(([name, value]) => `${name}: ${value}`).join("\n");
   return make("details", { open: title === "Recipe" }, make("summary", {}, title), make("pre", { dir: "auto" }, text));
+}
+
+// Where the time of a profiled run went, by component and evaluation by evaluation.
+function profile({ components, steps }) {
+  if (!components.length && !steps.length) return null;
+  const total = components.reduce((sum, [, value]) => sum + value, 0);
+  const bar = (share) => makeSvg("svg", { viewBox: "0 0 100 10", class: "bars", preserveAspectRatio: "none", "aria-hidden": "true" },
+    makeSvg("rect", { x: 0, y: 0, width: 100 * share, height: 10 }));
+  const rows = components.map(([name, value]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "number" }, seconds(value)),
+    make("td", { class: "number" }, total ? `${(100 * value / total).toFixed(1)} %` : ""), make("td", {}, bar(total ? value / total : 0))));
+  const most = Math.max(...steps.map(([, value]) => value));
+  const column = ([name, value], at) => makeSvg("rect", { x: at, y: 40 * (1 - value / most), width: 0.8, height: 40 * value / most },
+    makeSvg("title", {}, `${name}: ${seconds(value)}`));
+  const chart = steps.length && most > 0 ? makeSvg("svg", { viewBox: `0 0 ${steps.length} 40`, class: "bars steps", preserveAspectRatio: "none" }, ...steps.map(column)) : "";
+  const words = steps.length ? `${steps.length} evaluations, ${seconds(Math.min(...steps.map(([, value]) => value)))} to ${seconds(most)} each` : "";
+  return make("details", { open: true }, make("summary", {}, "Profile"), make("table", { class: "profile" }, make("tbody", {}, ...rows)), chart, make("p", { class: "hint" }, words));
 }
 
 function configOf(cell) {
