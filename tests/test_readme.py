@@ -40,7 +40,7 @@ def test_the_table_lists_each_file_of_each_group():
 def run(command: str, folder: Path) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        ["bash", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
     )
 
 
