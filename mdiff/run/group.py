@@ -70,6 +70,7 @@ class Group:
             return
         assert self.fallbacks is not None
         batch, first = self.fallbacks.batch, self.first
+        self.run.progress.note("compiling")
         for tick in session.denoise(self._trajectories(), batch, first.guided, first.partly, self.watch):
             self._take(tick)
             if "unet" in session.keep:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mdiff.run.job import Job
 from mdiff.run.plan import PlannedCell, plan
+from mdiff.run.progress import duration
 from mdiff.sweep.cells import Cells
 from mdiff.sweep.summary import counted, said
 
@@ -64,7 +65,7 @@ def _print_cost(todo: Sequence[PlannedCell], root: Path) -> None:
             seconds += cell.evaluations * _typical([record.evaluation for record in records])
             seconds += cell.images * _typical([record.image for record in records])
             size += cell.images * _typical([record.bytes for record in records])
-        print(f"about {_duration(seconds)} and {_size(size)}, by earlier records below {root}")
+        print(f"about {duration(seconds)} and {_size(size)}, by earlier records below {root}")
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,6 @@ def _shown(value: Any) -> str:
     plain = isinstance(value, str) and value.strip() and "," not in value
     text = value if plain else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _size(size: float) -> str:

@@ -95,7 +95,7 @@ def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
     remount(disk, "rw")
     there = pictures(disk)
     assert 0 < len(there) < 60
-    status, out, err = ended(mdiff(place, *GRID, "seed=range(0,60)", "name=disk"))
+    status, _, err = ended(mdiff(place, *GRID, "seed=range(0,60)", "name=disk"))
     assert status == 0 and there.items() <= pictures(disk).items(), err
     check_whole(disk, 60)
 
