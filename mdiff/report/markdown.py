@@ -62,12 +62,15 @@ def _figures(cells: Sequence[Cell], grid: Grid, fidelity: Fidelity, members: Seq
         distance = ("", "")  # nothing has another of its prompt and seed to be measured against
     elif best.issuperset(members):
         distance = ("reference", "")
+    elif found:
+        error = fmean(error for error, _ in found)
+        distance = ("identical" if error == 0 else f"{psnr(error):.1f}", f"{fmean(similar):.4f}" if similar else "")
     else:
-        distance = (f"{psnr(fmean(error for error, _ in found)):.1f}", f"{fmean(similar):.4f}" if similar else "")
+        distance = ("", "")
     return (
         f"{fmean(evaluations):g}" if evaluations else "",
         f"{fmean(seconds):.2f}" if seconds else "",
-        *(distance if found else ("", "")),
+        *distance,
     )
 
 

@@ -1,6 +1,7 @@
 """The table of what was measured, for a README or a chat."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -42,11 +43,17 @@ def test_a_row_is_the_mean_of_a_settings_images(tmp_path):
 def test_each_run_of_a_folder_is_measured_for_itself(tmp_path):
     write_sweep(tmp_path / "few", ("lms",), steps=(5, 10), seeds=(0,))
     write_sweep(tmp_path / "many", ("lms",), steps=(10, 50), seeds=(0,))
+    write_cell(tmp_path / "twice" / "a", "lms", 5, "fp32")
+    write_cell(tmp_path / "twice" / "b", "lms", 5, "bf16")
+    write_cell(tmp_path / "twice" / "c", "lms", 10, "bf16")
+    for name in "bc":  # of another setting, with the pixels of the first
+        shutil.copy(tmp_path / "twice" / "a" / "image_000.png", tmp_path / "twice" / name / "image_000.png")
     write_cell(tmp_path / "prompts" / "a", prompt="one | two\n`three`")
     write_cell(tmp_path / "prompts" / "b", prompt="")
     found = {(row["run"], row["setting"]): row["PSNR, dB"] for row in rows(markdown(tmp_path))}
     assert found[("few", "`steps=10`")] == found[("many", "`steps=50`")] == "reference"
     assert float(found[("many", "`steps=10`")]) > float(found[("few", "`steps=5`")])
+    assert found[("twice", "`precision=bf16` `steps=5`")] == "identical"
     assert found[("prompts", "`prompt=one \\| two 'three'`")] == found[("prompts", "`prompt=''`")] == ""
 
 
