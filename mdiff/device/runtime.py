@@ -12,7 +12,8 @@ from mdiff.device.choice import Device
 
 _OUT_OF_MEMORY = re.compile(
     r"Memory not enough|memory isn't enough and alloc failed|out of memory|"
-    r"Allocate .*memory failed|Malloc device memory failed|std::bad_alloc",
+    r"Allocate .*memory failed|Malloc device memory failed|std::bad_alloc|"
+    r"could not create a (primitive|memory)|can't start new thread",  # oneDNN's, and the C library's, on a CPU
     re.IGNORECASE,
 )
 

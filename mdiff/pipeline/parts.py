@@ -1,5 +1,6 @@
 """The parts of a model as stages that take and give arrays: loaded when needed, let go when told."""
 
+import gc
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -59,6 +60,12 @@ class Parts:
             for name in self._description.components:
                 if name == stage or (stage == "text_encoders" and name.startswith("text_encoder")):
                     self.model.release(name)
+
+    def restart(self) -> None:
+        """Drop what was compiled, networks stay: after a call that failed, MindSpore refuses that graph for good."""
+        for made in self._made.values():
+            made.clear()
+        gc.collect()  # cells refer to themselves, and hold the memory of the call that failed
 
     def identity(self, component: str, number: str | None = None) -> str:
         """All that decides a component's graph but the shapes; rounded weights are still weights."""

@@ -167,6 +167,11 @@ class Session:
             raise NotFiniteError(self.precision.vae if number is None else number)
         return image
 
+    def restart(self) -> None:
+        """Make a session usable again in which a network call failed."""
+        self.parts.restart()
+        devices.empty_cache(self.device)
+
     def release(self, stage: str) -> None:
         """Let a part go that does not stay between cells: nothing more of its kind is to be done for now."""
         if stage not in self.keep:

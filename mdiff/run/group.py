@@ -117,11 +117,11 @@ class Group:
         for cell in self.open:
             cell.batch, cell.substitutions = fallbacks.batch, [*cell.substitutions, fallbacks.stamps[-1]]
         if self.session is not None:
+            self.session.restart()
             if self.session.memory.attention_slicing != fallbacks.memory.attention_slicing:
                 self.session = None  # the networks are built anew
             else:
                 self.session.memory = fallbacks.memory
-        devices.empty_cache(self.first.device)
 
     def _requests(self) -> Iterator[ImageRequest]:
         """Every image of the group, for its prompts."""
@@ -232,6 +232,8 @@ class Group:
             self.run.publish(cell, devices.memory_peak(self.first.device))
 
     def _fail_open(self, error: MdiffError) -> None:
+        if self.session is not None:
+            self.session.restart()
         for cell in self.open:
             cell.error = error
             self.run.publish(cell, devices.memory_peak(self.first.device))
