@@ -40,6 +40,7 @@ CASES = [
     *[("UniPCMultistepScheduler", dpm(k), {}, k + 1) for k in (1, 2, 3)],
     ("UniPCMultistepScheduler", dpm(2, solver_type="bh1", predict_x0=False), {}, 3),
     *[("SASolverScheduler", SA | {"predictor_order": k, "corrector_order": k}, {}, k) for k in (1, 2, 3)],
+    # Adams-Bashforth of order 4 begins with one step of order 1, whose error stays.
     ("IPNDMScheduler", {}, {}, 2),
     ("EDMEulerScheduler", EDM, {}, 1),
     *[("EDMDPMSolverMultistepScheduler", EDM | FULL | {"solver_order": k}, {}, k) for k in (1, 2)],
