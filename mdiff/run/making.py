@@ -9,8 +9,8 @@ import yaml
 from mdiff.noise import Generator
 from mdiff.pipeline.request import WHOLE, ImageRequest, Text
 from mdiff.run.plan import PlannedCell
-from mdiff.run.profile import CellProfile
 from mdiff.run.png import pixel_digest, to_pixels, write_png
+from mdiff.run.profile import CellProfile
 from mdiff.run.record import effective, recipe, record
 from mdiff.run.store import Staging, image_name, write_text
 
