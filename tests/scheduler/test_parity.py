@@ -42,6 +42,7 @@ def compare(group, steps, options, predictions) -> int:
     for prediction in predictions:
         chosen = options if prediction is None else options | {"prediction_type": prediction}
         table = SCHEDULERS[group.name](**chosen).table(steps, **group.step_options, **group.run_options)
+        assert np.allclose(table.t, reference.scheduler.timesteps.numpy(), rtol=1e-5, atol=1e-3), (chosen, steps)
         path = run(table, model=group.network)
         expected = reference.run(prediction, group.step_options, model=group.network)
         assert path.shape == expected.shape
