@@ -51,27 +51,39 @@ def write_json(config: dict, path: Path) -> None:
     path.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
+def run_vae(work: Path, model: Path) -> None:
+    """Write the autoencoder into the model folder."""
+    vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32)
+    (model / "vae").mkdir(exist_ok=True)
+    write_json(json.loads(vae.to_json_string()), model / "vae" / "config.json")
+    write_weights(vae, model / "vae" / "diffusion_pytorch_model.safetensors")
+
+
 def run(work: Path, model: Path) -> None:
-    """Write tokenizer, configurations and weights of the checkpoint's average into the model folder."""
+    """Write tokenizer, configurations and weights of the checkpoint's average into the model folder.
+
+    Without a checkpoint, after the stage `decoder` alone, only the autoencoder is written.
+    """
+    run_vae(work, model)
+    if not (work / "checkpoint.safetensors").exists():
+        print("exported the autoencoder; there is no checkpoint of a UNet")
+        return
     ids = CLIPTokenizer.from_pretrained(work / "tokenizer")
     encoder = CLIPTextModel.from_pretrained(work / "text_encoder", dtype=torch.float32)
-    vae = AutoencoderKL.from_pretrained(work / "vae", torch_dtype=torch.float32)
     trainer = Trainer(build(encoder.config.hidden_size), encoder, ids)
     trainer.load(work / "checkpoint.safetensors")
     unet, encoder = trainer.averaged()
-    for name in ("tokenizer", "text_encoder", "unet", "vae", "scheduler"):
+    for name in ("tokenizer", "text_encoder", "unet", "scheduler"):
         (model / name).mkdir(exist_ok=True)
     for source in (work / "tokenizer").iterdir():
         shutil.copy(source, model / "tokenizer" / source.name)
     # The type to load into; transformers would otherwise follow the file, and diffusers then mix half and single.
     described = {**encoder.config.to_diff_dict(), "architectures": ["CLIPTextModel"], "dtype": "float32"}
     write_json(described, model / "text_encoder" / "config.json")
-    for module, name in ((unet, "unet"), (vae, "vae")):
-        write_json(json.loads(module.to_json_string()), model / name / "config.json")
+    write_json(json.loads(unet.to_json_string()), model / "unet" / "config.json")
     prefix = "" if next(iter(encoder.state_dict())).startswith("text_model.") else "text_model."
     write_weights(encoder, model / "text_encoder" / "model.safetensors", prefix)
     write_weights(unet, model / "unet" / "diffusion_pytorch_model.safetensors")
-    write_weights(vae, model / "vae" / "diffusion_pytorch_model.safetensors")
     write_json(INDEX, model / "model_index.json")
     write_json(SAMPLING, model / "scheduler" / "scheduler_config.json")
     size = sum(path.stat().st_size for path in model.rglob("*.safetensors"))
