@@ -66,7 +66,10 @@ def _rounded():
     root, power, from_numpy = torch.Tensor.sqrt, torch.Tensor.__pow__, torch.from_numpy
 
     def rooted(tensor):
-        return from_numpy(np.asarray(np.sqrt(tensor.numpy()))) if tensor.dtype == torch.float32 else root(tensor)
+        if tensor.dtype != torch.float32:
+            return root(tensor)
+        with np.errstate(invalid="ignore"):
+            return from_numpy(np.asarray(np.sqrt(tensor.numpy())))
 
     def raised(tensor, exponent):
         return rooted(tensor) if isinstance(exponent, float) and exponent == 0.5 else power(tensor, exponent)
