@@ -24,8 +24,11 @@ class Network(Protocol):
         """Return the row count, at least `rows`, to run a call of `rows` rows with."""
         ...
 
-    def prepare(self, conditionings: Sequence[Any]) -> Any:
-        """Bring the conditioning of a call's rows to the device; kept for as long as the rows stay the same."""
+    def prepare(self, conditionings: Sequence[Any], tables: Sequence[np.ndarray]) -> Any:
+        """Bring the conditioning of a call's rows to the device; kept for as long as the rows stay the same.
+
+        `tables` has the timesteps (N,) float32 of each row's image, from its first evaluation to its last.
+        """
         ...
 
     def __call__(self, samples: np.ndarray, timesteps: np.ndarray, prepared: Any) -> np.ndarray:
@@ -117,13 +120,17 @@ class Engine:
             samples[place] = trajectory.table.input(trajectory.row, trajectory.registers)
             timesteps[place] = trajectory.table.t[trajectory.row]
             at += trajectory.rows
+        timesteps[at:] = timesteps[0]
         return samples, timesteps
 
     def _conditioning(self, active: Sequence[Trajectory], rows: int) -> Any:
         """The rows' conditioning, negative before positive; rows that fill the shape repeat the first."""
         packed = (rows, *((trajectory, trajectory.rows) for trajectory in active))
         if packed != self._packed:
+            images = [trajectory for trajectory in active for _ in trajectory.conditionings]
             conditionings = [each for trajectory in active for each in trajectory.conditionings]
-            conditionings += conditionings[:1] * (rows - len(conditionings))
-            self._prepared, self._packed = self.network.prepare(conditionings), packed
+            empty = rows - len(conditionings)
+            tables = [image.table.t.astype(np.float32) for image in images + images[:1] * empty]
+            self._prepared = self.network.prepare(conditionings + conditionings[:1] * empty, tables)
+            self._packed = packed
         return self._prepared

@@ -99,7 +99,7 @@ class UNet2DConditionModel(nn.Cell):
 
     def denoise(self, sample, temb, *projections):
         """Sample (B, C, h, w) with the two stages' results -> (B, C, h, w) float32."""
-        x = self.conv_in(sample.astype(self.dtype))
+        x, temb = self.conv_in(sample.astype(self.dtype)), temb.astype(self.dtype)
         skips = (x,)
         for block in self.down_blocks:
             skips = (*skips, *block(skips[-1], temb, projections))

@@ -13,6 +13,7 @@ from mdiff.device.compile_cache import compile_cache
 from mdiff.device.graph import graph_mode
 from mdiff.engine import STOPPED
 from mdiff.pipeline.request import Conditioning
+from mdiff.pipeline.shift import TimeShifts, key_of
 
 
 class _Stage(nn.Cell):
@@ -78,6 +79,7 @@ class Denoiser:
         self._denoise = Compiled(unet, identity, "denoise")
         self.rows, self.halves = 1, False
         self.watch = STOPPED
+        self._shifts = TimeShifts(self._time)
 
     @property
     def compile_seconds(self) -> float:
@@ -97,23 +99,22 @@ class Denoiser:
         half = self.rows // 2
         return half if self.halves and rows <= half else max(rows, self.rows)
 
-    def prepare(self, conditionings: Sequence[Conditioning]) -> tuple[Any, ...]:
-        """Bring the rows' conditioning to the device and project it to keys and values."""
+    def prepare(self, conditionings: Sequence[Conditioning], tables: Sequence[np.ndarray] = ()) -> tuple[Any, ...]:
+        """Bring the rows' conditioning to the device and project it to keys and values.
+
+        `tables` holds for each row the timesteps (N,) that are going to be evaluated, as far as that is known.
+        """
         context = np.concatenate([each.context for each in conditionings])
         with self.watch.part("context_projection", lambda: self._project.compile_seconds):
             projections = self._project.tensors(context)
-        added = _stacked([each.added for each in conditionings])
-        return projections, added, _stacked([each.guidance for each in conditionings])
+        rows = [(each.added, each.guidance) for each in conditionings]
+        known = tables if tables else [np.empty(0, np.float32)] * len(rows)
+        return projections, rows, [key_of(row) for row in rows], known
 
     def __call__(self, samples: np.ndarray, timesteps: np.ndarray, prepared: tuple[Any, ...]) -> np.ndarray:
         """Evaluate samples (R, C, h, w) float32 at timesteps (R,); return (R, C, h, w) float32."""
-        projections, added, guidance = prepared
+        projections, *conditioning = prepared
         with self.watch.part("time_embedding", lambda: self._time.compile_seconds):
-            shifts = self._time.tensors(timesteps, added, guidance)
+            shifts = self._shifts(timesteps, *conditioning)
         with self.watch.part("denoise", lambda: self._denoise.compile_seconds):
             return self._denoise(samples, shifts, *projections)
-
-
-def _stacked(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    given = [part for part in parts if part is not None]
-    return np.concatenate(given) if given else None

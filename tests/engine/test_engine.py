@@ -22,7 +22,8 @@ class PointDenoiser:
     def fit(self, rows):
         return max(rows, self.rows)
 
-    def prepare(self, conditionings):
+    def prepare(self, conditionings, tables):
+        assert len(tables) == len(conditionings)
         self.prepared += 1
         return np.stack(conditionings)
 
@@ -137,3 +138,41 @@ def test_rescaled_guidance_has_the_deviation_of_the_positive():
     assert guide(negative, positive, 9.0, 1.0).std() == pytest.approx(positive.std(), rel=1e-5)
     half = guide(negative, positive, 9.0, 0.5)
     assert np.allclose(half, (guide(negative, positive, 9.0, 1.0) + guide(negative, positive, 9.0)) / 2, atol=1e-5)
+
+
+def between(begin, end, **options):
+    made = trajectory("x", HeunDiscreteScheduler(), 10, seed=1, guidance=3.0, **options)
+    made.guidance_interval = (begin, end)
+    return made
+
+
+def test_guidance_in_an_interval_costs_one_row_outside_it():
+    _, ticks, done = run([between(0.2, 0.7)], 1)
+    steps = HeunDiscreteScheduler().table(10).step
+    assert [tick.rows_used for tick in ticks] == [2 if 2 <= step < 7 else 1 for step in steps]
+    assert done["x"].error is None
+
+
+def test_the_whole_interval_changes_nothing():
+    _, _, plain = run([trajectory("x", HeunDiscreteScheduler(), 10, seed=1, guidance=3.0)], 1)
+    _, _, whole = run([between(0.0, 1.0)], 1)
+    assert np.array_equal(plain["x"].latents, whole["x"].latents)
+
+
+def test_outside_the_interval_an_image_is_not_guided():
+    """Unguided to the middle, then guided: as if one began where the other stopped."""
+    _, _, plain = run([trajectory("x", DDIMScheduler(), 10, seed=1)], 1)
+    late = trajectory("x", DDIMScheduler(), 10, seed=1, guidance=3.0)
+    late.guidance_interval = (0.99, 1.0)
+    _, _, done = run([late], 1)
+    assert np.array_equal(done["x"].latents, plain["x"].latents), "no step begins in it"
+
+
+def test_packed_images_change_the_shape_of_calls_only_when_none_is_guided():
+    first, second = between(0.0, 0.5), between(0.0, 0.5)
+    alone = run([between(0.0, 0.5)], 1)[2]["x"]
+    network, ticks, _ = run([first, second], 2, rows=1)
+    rows = [2 * (2 if step < 5 else 1) for step in HeunDiscreteScheduler().table(10).step]
+    assert network.calls == rows and [tick.rows_used for tick in ticks] == rows
+    assert network.prepared == 2, "conditioning is prepared again at the change, and only then"
+    assert np.array_equal(first.latents, alone.latents) and np.array_equal(second.latents, alone.latents)
