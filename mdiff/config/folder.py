@@ -18,7 +18,7 @@ HASH_LENGTH = 8
 # Overrides that do not change a cell's pixels and so have no place in its name.
 UNNAMED = (*CONDUCT, "output", "device.id", "hydra")
 
-_UNCHANGED: dict[str, Any] = {
+_USUAL: dict[str, Any] = {
     "memory": asdict(Memory()),
     "guidance_rescale": 0,
     "guidance_interval": None,
@@ -34,8 +34,9 @@ def identity(job: Job, extra: Mapping[str, Any] | None = None) -> str:
     """
     decisive = {key: value for key, value in job.requested.items() if key not in (*CONDUCT, "output", "engine")}
     decisive["device"] = {"kind": job.device}
-    for key in [key for key, value in _UNCHANGED.items() if decisive.get(key) == value]:
-        del decisive[key]  # so that names of cells are what they were before these keys were there
+    for key, usual in _USUAL.items():  # names of cells are what they were before these keys were there
+        if decisive.get(key, usual) == usual:
+            decisive.pop(key, None)
     model = decisive.get("model")
     if isinstance(model, Mapping):
         decisive["model"] = {key: value for key, value in model.items() if (key, value) != ("keep", "all")}

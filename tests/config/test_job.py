@@ -10,6 +10,7 @@ import pytest
 
 from mdiff.config.job import job_from
 from mdiff.config.problem import ConfigError
+from mdiff.model import Memory
 from mdiff.run.job import PromptPair
 
 CONFIG = {
@@ -110,3 +111,64 @@ def test_no_hydra_is_needed():
     code = "import sys, mdiff.config.job; print(sorted({'hydra', 'omegaconf', 'mindspore'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_memory_and_fallbacks_are_off_where_nothing_is_said():
+    """A recipe of an image that was made before there were these keys is still a config."""
+    job = job_from(config())
+    assert job.memory == Memory() and job.keep == ("text_encoders", "unet", "vae") and job.on_oom == job.on_nan == ()
+    assert (job.guidance_rescale, job.guidance_interval) == (0, None)
+
+
+def test_memory_and_fallbacks_as_given():
+    given = {
+        "memory": {"vae_tiling": "auto", "attention_slicing": True},
+        "on_oom": ["halve_batch", "vae_tiling"],
+        "on_nan": ["vae_fp32"],
+        "guidance_rescale": 0.7,
+        "guidance_interval": [0.25, 1],
+    }
+    given["model"] = CONFIG["model"] | {"keep": ["unet"]}
+    job = job_from(config(**given))
+    assert job.memory == Memory(vae_tiling="auto", attention_slicing=True) and job.keep == ("unet",)
+    assert job.on_oom == ("halve_batch", "vae_tiling") and job.on_nan == ("vae_fp32",)
+    assert (job.guidance_rescale, job.guidance_interval) == (0.7, (0.25, 1.0))
+    assert job.requested["memory"]["free_text_encoders"] is False, "nothing is left open"
+    assert job_from(json.loads(json.dumps(job.requested))) == job
+
+
+def test_a_model_may_have_its_own_guidance_rescale():
+    job = job_from(config(model=CONFIG["model"] | {"preset": {"guidance_rescale": 0.7}}))
+    assert job.guidance_rescale == 0.7 and job.requested["guidance_rescale"] == 0.7
+
+
+def test_the_whole_interval_is_none():
+    assert job_from(config(guidance_interval=[0, 1])).guidance_interval is None
+
+
+def fingerprint(**changes):
+    from mdiff.run.plan import plan
+
+    return plan([job_from(config(**changes), Path("outputs/cell"))])[0].fingerprint
+
+
+def test_fingerprints_know_what_affects_pixels_and_nothing_else():
+    usual = fingerprint()
+    assert usual == fingerprint(
+        memory={"free_text_encoders": True, "vae_tiling": False},
+        model=CONFIG["model"] | {"keep": "none"},
+        on_oom=["halve_batch"],
+        on_nan=["vae_fp32"],
+        guidance_rescale=0,
+        guidance_interval=[0, 1],
+    )
+    others = [
+        fingerprint(memory={"vae_tiling": True}),
+        fingerprint(memory={"attention_slicing": True}),
+        fingerprint(guidance_rescale=0.5),
+        fingerprint(guidance_interval=[0, 0.5]),
+    ]
+    assert len({usual, *others}) == 5
+    assert fingerprint(memory={"vae_tiling": "auto"}) == usual, "not at the model's own size"
+    large = {"width": 128, "height": 128}
+    assert fingerprint(memory={"vae_tiling": "auto"}, **large) == fingerprint(memory={"vae_tiling": True}, **large)
