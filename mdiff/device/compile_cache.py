@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -23,7 +24,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-KEPT_FOLDERS = 24
+KEPT_FOLDERS, KEPT_BYTES = 24, 2**30
+IN_USE_S = 60.0  # a folder that was opened this recently is left alone
+_NAME = re.compile(r"[0-9a-f]{24}")
 OFF = "off"
 
 
@@ -100,11 +103,10 @@ class CompileCache:
         self._folder = self._root / hashlib.sha256(identity.encode()).hexdigest()[:24]
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.utime(self._folder)
+        manifest = self._folder / "manifest.json"
         try:
-            self._manifest = json.loads((self._folder / "manifest.json").read_text())
+            self._manifest = json.loads(manifest.read_text()) if manifest.exists() else []
             whole = all(_digest(self._graph(i)) == entry["sha256"] for i, entry in enumerate(self._manifest))
-        except FileNotFoundError:
-            self._manifest, whole = [], True
         except (OSError, ValueError, TypeError, KeyError):
             whole = False
         if not whole:
@@ -113,7 +115,7 @@ class CompileCache:
             )
             self._manifest = []
             if self._locked():
-                (self._folder / "manifest.json").unlink(missing_ok=True)
+                manifest.unlink(missing_ok=True)
                 shutil.rmtree(self._folder / "rank_0", ignore_errors=True)
         self._prune()
 
@@ -143,10 +145,16 @@ class CompileCache:
         partial.replace(self._folder / "manifest.json")
 
     def _prune(self) -> None:
-        """Remove the folders that were used longest ago, beyond the number that is kept."""
-        folders = sorted((f for f in self._root.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime)
-        for folder in folders[:-KEPT_FOLDERS]:
-            if time.time() - folder.stat().st_mtime > 60:
+        """Remove the folders that were used longest ago, beyond the number and the bytes that are kept.
+
+        Whatever else lies in the root, which the user may have chosen, is none of the cache's business.
+        """
+        own = [folder for folder in self._root.iterdir() if _NAME.fullmatch(folder.name) and folder.is_dir()]
+        total = 0
+        for place, folder in enumerate(sorted(own, key=lambda folder: -folder.stat().st_mtime)):
+            total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            beyond = place >= KEPT_FOLDERS or total > KEPT_BYTES
+            if beyond and time.time() - folder.stat().st_mtime > IN_USE_S:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

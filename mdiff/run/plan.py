@@ -16,7 +16,7 @@ from mdiff.run.store import missing_images, read_record
 from mdiff.scheduler import Table, build
 
 # Raised when a change to mdiff's arithmetic moves pixels, so that older cells are not taken for today's.
-NUMERICS = 1
+NUMERICS = 2
 
 
 @dataclass(frozen=True)
