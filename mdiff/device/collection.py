@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector, kept from looking at MindSpore's hundreds of thousands of objects again and again."""
+"""Python's cyclic garbage collector, kept from looking at all of MindSpore's objects again and again."""
 
 import contextlib
 import gc
