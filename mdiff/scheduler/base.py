@@ -5,11 +5,13 @@ import json
 from collections import namedtuple
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mdiff.errors import nearest
+from mdiff.noise import draw
 from mdiff.scheduler.config import CHOICES, RESPACINGS, Config, SchedulerError, checked
 from mdiff.scheduler.table import Registers, Table
 
@@ -21,13 +23,11 @@ OUTPUTS = {
 }
 
 
-class Request(NamedTuple):
-    """What a table is asked for: a number of steps or the points themselves, and the evaluation to begin at."""
+class Request(SimpleNamespace):
+    """What a table is asked for: `steps`, `timesteps` and `sigmas` (arrays or None), the evaluation to `begin` at.
 
-    steps: int
-    timesteps: np.ndarray | None
-    sigmas: np.ndarray | None
-    begin: int
+    Every option of the run and of its steps stands beside them under its own name.
+    """
 
 
 class Scheduler:
@@ -39,39 +39,39 @@ class Scheduler:
 
     order: ClassVar[int] = 1
     defaults: ClassVar[dict[str, Any]] = {}
-    choices: ClassVar[dict[str, tuple]] = {}
+    choices: ClassVar[dict[str, tuple]] = CHOICES
     custom: ClassVar[tuple[str, ...]] = ()  # which points of a run may be given: timesteps, sigmas
     run_defaults: ClassVar[dict[str, Any]] = {}  # further options of set_timesteps
     step_defaults: ClassVar[dict[str, Any]] = {}  # further options of step
-    step_option_names: ClassVar[tuple[str, ...]] = ()
     reports: ClassVar[str] = ""  # the second field of step's result
     memoryless: ClassVar[bool] = False  # a step depends on nothing but its own timestep
 
     def __init_subclass__(cls) -> None:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        own = [inspect.Parameter(name, kind, default=value) for name, value in cls.defaults.items()]
-        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
-        cls.step_option_names = tuple(cls.step_defaults)
         if "defaults" in vars(cls):  # a solver, not a family of them
+            kind = inspect.Parameter.KEYWORD_ONLY
+            own = [inspect.Parameter(name, kind, default=value) for name, value in cls.defaults.items()]
+            cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
             SCHEDULERS[cls.__name__] = cls
 
     def __init__(self, *values: Any, **options: Any):
         name = type(self).__name__
-        options.update(zip(self.defaults, values, strict=False))
+        options |= zip(self.defaults, values, strict=False)
         for key, value in options.items():
             if key not in self.defaults:
                 raise SchedulerError(f"{name} has no option {key!r}{nearest(key, self.defaults)}")
-            choices = self.choices.get(key, CHOICES.get(key))
-            options[key] = checked(name, key, value, self.defaults[key], choices)
-        respacings = [key for key in RESPACINGS.values() if options.get(key)]
+            options[key] = checked(name, key, value, self.defaults[key], self.choices.get(key))
+        respacings = [kind for kind, key in RESPACINGS.items() if options.get(key)]
         if len(respacings) > 1:
-            raise SchedulerError(f"{name}: only one of {' and '.join(respacings)} can be used")
+            keys = " and ".join(RESPACINGS[kind] for kind in respacings)
+            raise SchedulerError(f"{name}: only one of {keys} can be used")
+        self.respacing = respacings[0] if respacings else None
+        self.own = Config({**self.defaults, **options})  # without those of other solvers
         left = [key for key in self.defaults if key not in options]
-        self.config = Config({"_class_name": name, **self.defaults, **options, "_use_default_values": left})
+        self.config = Config({"_class_name": name, **self.own} | ({"_use_default_values": left} if left else {}))
         self.step_options = dict(self.step_defaults)
         self.num_inference_steps: int | None = None
-        self._tables: dict[Any, Table] = {}
-        self._request: dict[str, Any] | None = None
+        self._tables: dict[str, Table] = {}
+        self._request: dict[str, Any] = {"steps": len(self)}  # until a run is chosen, the training schedule
         self.set_begin_index(None)
 
     @classmethod
@@ -117,41 +117,36 @@ class Scheduler:
         and of `step`.
         """
         name, known = type(self).__name__, {**self.run_defaults, **self.step_options}
-        for key in options.keys() - known.keys():
-            raise SchedulerError(f"{name}: no option {key!r}{nearest(key, known)}")
+        for key, value in options.items():
+            if key not in known:
+                raise SchedulerError(f"{name}: no option {key!r}{nearest(key, known)}")
+            known[key] = checked(name, key, value, known[key], self.choices.get(key))
         points = {"timesteps": timesteps, "sigmas": sigmas}
-        given = {key: tuple(float(v) for v in value) for key, value in points.items() if value is not None}
+        given = {key: [float(v) for v in value] for key, value in points.items() if value is not None}
         for key in given:
-            if key not in self.custom or any(self.config.get(option) for option in RESPACINGS.values()):
+            if key not in self.custom or self.respacing is not None:
                 raise SchedulerError(f"{name} takes no custom {key}" + " with re-spaced sigmas" * (key in self.custom))
-        if steps is None and given:
-            steps = len(given.get("timesteps", given.get("sigmas", ())))
+        steps = len(next(iter(given.values()))) if steps is None and given else steps
         if steps is None or int(steps) != steps or steps < 1:
             raise SchedulerError(f"{name}: steps={steps!r} must be a whole number of at least 1")
-        options = known | {
-            key: checked(name, key, value, known[key], CHOICES.get(key)) for key, value in options.items()
-        }
-        request = (steps, *given.items(), begin, *((option, repr(value)) for option, value in options.items()))
+        request = repr((steps, given, begin, known))
         if request not in self._tables:
-            when, levels = (np.array(given[key]) if key in given else None for key in points)
+            arrays = {key: np.array(given[key]) if key in given else None for key in points}
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a step to sigma = 0 has no lambda
-                self._tables[request] = self._compile(Request(int(steps), when, levels, begin), **options)
+                self._tables[request] = self._compile(Request(steps=int(steps), begin=begin, **arrays, **known))
         return self._tables[request]
 
-    def _compile(self, asked: Request, **options: Any) -> Table:
+    def _compile(self, asked: Request) -> Table:
         raise TypeError(f"{type(self).__name__} is a family of solvers, not one of them")
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, **options: Any) -> None:
         """Choose the run that `step` walks through; `options` are those of `table`, `device` is ignored."""
         table = self.table(num_inference_steps, **options)
-        self._request = {"steps": num_inference_steps, **options}
-        self.num_inference_steps = int(table.step[-1]) + 1
+        self._request, self.num_inference_steps = {"steps": num_inference_steps, **options}, int(table.step[-1]) + 1
         self.set_begin_index(None)
 
     def _run(self, begin: int = 0, **options: Any) -> Table:
-        """Return the run that was chosen, or before that the training schedule."""
-        request = {"steps": self.config.num_train_timesteps} if self._request is None else self._request
-        return self.table(**request, begin=begin, **options)
+        return self.table(**self._request | options, begin=begin)
 
     @property
     def timesteps(self) -> np.ndarray:
@@ -189,20 +184,14 @@ class Scheduler:
 
     def _locate(self, timestep: Any, **options: Any) -> tuple[Table, int]:
         """Return the table of the run under way and its row for `timestep`, entering the run where it has not begun."""
+        if self.memoryless:
+            return self._run(**options), self.index_for_timestep(timestep)
         if self._row is None:
-            entry = self.index_for_timestep(timestep) if self.begin_index is None and not self.memoryless else None
-            self._first, self._row = entry or self.begin_index or 0, 0
-        table = self._run(self._first, **options)
-        if self.memoryless and (self._row >= len(table) or table.t[self._row] != float(timestep)):
-            table = self._anywhere(timestep, **options)
+            self._first = self.index_for_timestep(timestep) if self.begin_index is None else self.begin_index
+        table, self._row = self._run(self._first, **options), self._row or 0
         if self._row >= len(table):
             raise SchedulerError(f"all {len(table)} evaluations of this run are done; call set_timesteps again")
         return table, self._row
-
-    def _anywhere(self, timestep: Any, **options: Any) -> Table:
-        """Return a table whose first row is for `timestep`, which need not be the next one."""
-        self._first, self._row = self.index_for_timestep(timestep), 0
-        return self._run(self._first, **options)
 
     def scale_model_input(self, sample: Any, timestep: Any = None) -> Any:
         """Return the network's input for `sample` at `timestep`."""
@@ -221,26 +210,19 @@ class Scheduler:
         with `randn(shape)` or numpy's `standard_normal`, or a list of these, one an image of the batch.
         """
         table, row = self._locate(timestep, **options)
-        kind = model_output.dtype
-        if "16" in str(kind):
+        kind, noise = model_output.dtype, variance_noise
+        half = "16" in str(kind)
+        if half:
             model_output, sample = model_output.astype("float32"), sample.astype("float32")
-        noise = variance_noise
         if table.draw[row] and noise is None:
-            noise = self._noise(generator, sample)
+            noise = _noise(np.random.default_rng() if generator is None else generator, sample.shape)
+            noise = noise if isinstance(sample, np.ndarray) else type(sample)(noise)
         self._registers = table.apply(row, self._registers._replace(x=sample), model_output, noise)
         self._row = row + 1
         second = self._registers.original if self.reports == "pred_original_sample" else self._registers.stored
         result = [self._registers.x, second][: 2 if self.reports else 1]
-        if "16" in str(kind):
-            result = [value.astype(kind) for value in result]
+        result = [value.astype(kind) for value in result] if half else result
         return OUTPUTS[self.reports](*result) if return_dict else tuple(result)
-
-    def _noise(self, generator: Any, sample: Any) -> Any:
-        if isinstance(generator, list):
-            drawn = np.concatenate([_normal(one, (1, *sample.shape[1:])) for one in generator])
-        else:
-            drawn = _normal(np.random.default_rng() if generator is None else generator, tuple(sample.shape))
-        return drawn if isinstance(sample, np.ndarray) else type(sample)(drawn)
 
     def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
         """Return (alpha, sigma) with noisy = alpha original + sigma noise at each of `timesteps`."""
@@ -253,8 +235,9 @@ class Scheduler:
         return original_samples * alpha + noise * sigma
 
 
-def _normal(generator: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return generator.randn(shape) if hasattr(generator, "randn") else generator.standard_normal(shape, dtype=np.float32)
+def _noise(generator: Any, shape: tuple[int, ...]) -> np.ndarray:
+    several = isinstance(generator, list)
+    return np.concatenate([draw(one, (1, *shape[1:])) for one in generator]) if several else draw(generator, shape)
 
 
 def _like(levels: np.ndarray, sample: Any) -> Any:

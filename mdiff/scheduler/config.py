@@ -46,22 +46,21 @@ CHOICES: dict[str, tuple] = {
 }
 # Values that only other solvers know and that mean "the usual" here, as checkpoints carry them from class to class.
 FOREIGN = {
-    "algorithm_type": {"deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver++"},
-    "solver_type": {"logrho", "midpoint", "heun", "bh1", "bh2"},
+    "algorithm_type": ("deis", "dpmsolver", "dpmsolver++", "sde-dpmsolver++"),
+    "solver_type": ("logrho", "midpoint", "heun", "bh1", "bh2"),
 }
 
 
 def checked(owner: str, name: str, value: Any, default: Any, choices: tuple | None) -> Any:
     """Return what option `name` of `owner` is when given as `value`; SchedulerError where it cannot be that."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if choices is not None and value not in choices:
-        if value in FOREIGN.get(name, ()):
-            return default
-        raise SchedulerError(f"{owner}: {name}={value!r} is not known{nearest(value, choices)}")
-    if choices is None and isinstance(default, bool) and not isinstance(value, bool):
-        raise SchedulerError(f"{owner}: {name}={value!r} must be true or false")
-    if choices is None and isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
-        raise SchedulerError(f"{owner}: {name}={value!r} must be a number")
-    if choices is None and type(default) is int and (value != int(value) or value < 0):
-        raise SchedulerError(f"{owner}: {name}={value!r} must be a whole number, not below zero")
+        if value not in FOREIGN.get(name, ()):
+            raise SchedulerError(f"{owner}: {name}={value!r} is not known{nearest(value, choices)}")
+        value = default
+    elif choices is None and isinstance(default, bool | int | float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        right = isinstance(value, bool) if isinstance(default, bool) else number
+        if not right or (type(default) is int and (value % 1 != 0 or value < 0)):
+            kinds = {bool: "true or false", float: "a number", int: "a whole number, not below zero"}
+            raise SchedulerError(f"{owner}: {name}={value!r} must be {kinds[type(default)]}")
     return value

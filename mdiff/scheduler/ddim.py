@@ -19,21 +19,22 @@ class DDIMScheduler(TimestepScheduler):
     memoryless = True
     custom = ("timesteps",)
 
-    def _compile(self, asked: Request, eta: float = 0.0, use_clipped_model_output: bool = False, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points = self._grid(asked)[asked.begin :]
-        table, now, then = self._table(points, points - self.config.num_train_timesteps // asked.steps)
-        deviation = eta * np.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        table, now, then = self._table(points, points - len(self) // asked.steps)
+        deviation = asked.eta * np.sqrt((1 - then) / (1 - now) * (1 - now / then))
         toward_noise = np.sqrt(1 - then - deviation**2)
-        if use_clipped_model_output:  # n = (x - sqrt(alpha_bar) m) / sqrt(1 - alpha_bar)
+        if asked.use_clipped_model_output:  # n = (x - sqrt(alpha_bar) m) / sqrt(1 - alpha_bar)
             x, out, m = toward_noise / np.sqrt(1 - now), 0, -toward_noise * np.sqrt(now / (1 - now))
         else:
-            a, b = noise_weights(self.config.prediction_type, np.sqrt(now), np.sqrt(1 - now))
+            a, b = noise_weights(self.own.prediction_type, np.sqrt(now), np.sqrt(1 - now))
             x, out, m = toward_noise * a, toward_noise * b, 0
-        return table.mix(x=x, o=out, m=np.sqrt(then) + m, n=deviation).put(draw=eta > 0)
+        return table.mix(x=x, o=out, m=np.sqrt(then) + m, n=deviation).put(draw=asked.eta > 0)
 
-    def _anywhere(self, timestep: Any, **options: Any) -> Table:
-        self._row = 0
-        return self.table(self.num_inference_steps or len(self), timesteps=[int(timestep)], **options)
+    def _locate(self, timestep: Any, **options: Any) -> tuple[Table, int]:
+        if float(timestep) in self.timesteps:
+            return super()._locate(timestep, **options)
+        return self.table(self.num_inference_steps or len(self), timesteps=[int(timestep)], **options), 0
 
 
 class DDPMScheduler(TimestepScheduler):
@@ -52,10 +53,10 @@ class DDPMScheduler(TimestepScheduler):
     memoryless = True
     custom = ("timesteps",)
 
-    def _compile(self, asked: Request, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points = self._grid(asked)[asked.begin :]
         table, now, then = self._table(points, np.append(points[1:], -1))
-        alpha, large = now / then, self.config.variance_type.startswith("fixed_large")
+        alpha, large = now / then, self.own.variance_type.startswith("fixed_large")
         variance = 1 - alpha if large else np.maximum((1 - then) / (1 - now) * (1 - alpha), 1e-20)
         m, x = np.sqrt(then) * (1 - alpha) / (1 - now), np.sqrt(alpha) * (1 - then) / (1 - now)
         return table.mix(x=x, m=m, n=np.where(points > 0, np.sqrt(variance), 0)).put(draw=points > 0)

@@ -15,14 +15,14 @@ class DEISMultistepScheduler(LogSnrScheduler):
 
     defaults = LOG_SNR | SPACED | DEIS
     choices = LogSnrScheduler.choices | {"algorithm_type": ("deis",), "solver_type": ("logrho",)}
-    reaches_zero = False
+    repeats_last = True
 
-    def _compile(self, asked: Request, mu: float | None = None, **_: object) -> Table:
-        points, levels = self._grid(asked, mu)
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked)
         alpha, _sigma, log_snr = self._split(levels)
-        few = self.config.lower_order_final and asked.begin + len(points) < 15
-        orders = multistep_orders(np.diff(log_snr), self.config.solver_order, *((1, 2) if few else ()))
-        past = [lagged(-log_snr[:-1], lag) for lag in range(self.config.solver_order)]
+        few = self.own.lower_order_final and asked.begin + len(points) < 15
+        orders = multistep_orders(np.diff(log_snr), self.own.solver_order, *((1, 2) if few else ()))
+        past = [lagged(-log_snr[:-1], lag) for lag in range(self.own.solver_order)]
         weights = adams_weights(-log_snr[:-1], -log_snr[1:], past, orders, np.exp)
         table = self._table(points, levels, noise_prediction=True).mix(x=alpha[1:] / alpha[:-1])
         return table.add([alpha[1:] * weight for weight in weights])

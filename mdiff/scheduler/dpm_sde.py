@@ -16,7 +16,7 @@ class DPMSolverSDEScheduler(SigmaScheduler):
     defaults = SIGMA | LATENT | RESPACED | {"noise_sampler_seed": None}
     step_defaults = SigmaScheduler.step_defaults | {"s_noise": 1.0}
 
-    def _compile(self, asked: Request, s_noise: float = 1.0, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, levels = self._grid(asked, np.float64)
         step, second = two_stage(len(points), asked.begin)
         now, then = levels[step], levels[step + 1]
@@ -26,7 +26,7 @@ class DPMSolverSDEScheduler(SigmaScheduler):
         down, up = ancestral(now, np.where(second, then, middle))
         end_down, end_up = ancestral(now, then)
         seen, rest = np.sqrt((now - middle) / (now - then)), np.sqrt((middle - then) / (now - then))
-        noise = s_noise * up * np.where(second, rest, 1)
+        noise = asked.s_noise * up * np.where(second, rest, 1)
         table.mix(x=np.where(second, 0, down / now), s=second, m=1 - down / now, n=noise)
-        table.mix("keep", x=np.where(second, 0, end_down / now), n=np.where(second, 0, s_noise * end_up * seen))
+        table.mix("keep", x=np.where(second, 0, end_down / now), n=np.where(second, 0, asked.s_noise * end_up * seen))
         return table.put(c=0, e=1, r=1, dst=-1, draw=then > 0)

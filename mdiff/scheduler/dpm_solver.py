@@ -17,10 +17,10 @@ class DPMScheduler(LogSnrScheduler):
 
     def __init__(self, *values: Any, **options: Any):
         super().__init__(*values, **options)
-        name, kind = type(self).__name__, self.config.algorithm_type
-        if "++" not in kind and self.config.final_sigmas_type == "zero":
+        name, kind = type(self).__name__, self.own.algorithm_type
+        if "++" not in kind and self.own.final_sigmas_type == "zero":
             raise SchedulerError(f"{name}: algorithm_type={kind!r} cannot end at 0; use final_sigmas_type='sigma_min'")
-        if "++" not in kind and self.config.prediction_type == "flow_prediction":
+        if "++" not in kind and self.own.prediction_type == "flow_prediction":
             raise SchedulerError(f"{name}: prediction_type='flow_prediction' needs algorithm_type='dpmsolver++'")
 
 
@@ -36,13 +36,14 @@ class DPMSolverMultistepScheduler(DPMScheduler):
     defaults = LOG_SNR | SPACED | ZERO_SNR | LOWEST | DPM
     defaults |= {"euler_at_final": False, "use_lu_lambdas": False}
 
-    def _rounds(self, kind: str) -> bool:
-        return kind in ("karras", "lu") and self.config.beta_schedule != "squaredcos_cap_v2"
+    def __init__(self, *values: Any, **options: Any):
+        super().__init__(*values, **options)
+        self.rounded = ("karras", "lu") if self.own.beta_schedule != "squaredcos_cap_v2" else ()
 
-    def _compile(self, asked: Request, mu: float | None = None, **_: object) -> Table:
-        points, levels = self._grid(asked, mu)
-        table = self._table(points, levels, "++" not in self.config.algorithm_type)
-        return multistep(table, self.config, *self._split(levels), asked.begin + len(points), levels[-1] == 0)
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked)
+        table = self._table(points, levels, "++" not in self.own.algorithm_type)
+        return multistep(table, self.own, *self._split(levels), asked.begin + len(points), levels[-1] == 0)
 
 
 class DPMSolverSinglestepScheduler(DPMScheduler):
@@ -57,16 +58,16 @@ class DPMSolverSinglestepScheduler(DPMScheduler):
 
     def _orders(self, steps: int, begin: int) -> np.ndarray:
         """Return the order of each row from `begin` on, where the outputs before it are not known."""
-        order, to_zero = self.config.solver_order, self.config.final_sigmas_type == "zero"
+        order, to_zero = self.own.solver_order, self.own.final_sigmas_type == "zero"
         orders = np.arange(steps) % order + 1
-        if steps % order == 0 and (self.config.lower_order_final or to_zero) and order > 1:
+        if steps % order == 0 and (self.own.lower_order_final or to_zero) and order > 1:
             orders[-order:] = [1, 1] if order == 2 else [1, 2, 1]  # the last block gives way to shorter ones
         orders[-1] = 1 if to_zero else orders[-1]
         return np.minimum(orders[begin:], np.arange(steps - begin) + 1)
 
-    def _compile(self, asked: Request, mu: float | None = None, **_: object) -> Table:
-        points, levels = self._grid(asked, mu)
-        kind, midpoint = self.config.algorithm_type, self.config.solver_type == "midpoint"
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked)
+        kind, midpoint = self.own.algorithm_type, self.own.solver_type == "midpoint"
         alpha, sigma, log_snr = self._split(levels)
         orders, row = self._orders(asked.begin + len(points), asked.begin), np.arange(len(points))
         start, first, third = row - orders + 1, orders == 1, orders == 3

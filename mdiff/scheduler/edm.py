@@ -21,20 +21,16 @@ class EDMScheduler(Scheduler):
 
     def _grid(self, ramp: np.ndarray, least: float | None, begin: int) -> np.ndarray:
         """Return the (n + 1,) sigmas of a run along `ramp` that ends at 0, or at `least` (None: where it was)."""
-        config = self.config
-        levels = respaced_sigmas(config.sigma_schedule, config.sigma_max, config.sigma_min, ramp, config.rho)
-        final = 0.0 if config.final_sigmas_type == "zero" else levels[-1] if least is None else least
+        levels = respaced_sigmas(self.own.sigma_schedule, self.own.sigma_max, self.own.sigma_min, ramp, self.own.rho)
+        final = 0.0 if self.own.final_sigmas_type == "zero" else levels[-1] if least is None else least
         return np.append(levels, final).astype(np.float32).astype(np.float64)[begin:]
 
     def _table(self, levels: np.ndarray, raised: np.ndarray) -> Table:
         """Return a table that reads x at `levels` and whose d is the data prediction at `raised`."""
-        data, sign, sigma = self.config.sigma_data, 1 if self.config.prediction_type == "epsilon" else -1, levels[:-1]
-        scale, t, norm = (
-            (self.config.sigma_max**2 + 1) ** 0.5,
-            (0.25 * np.log(sigma)).astype(np.float32),
-            raised**2 + data**2,
-        )
-        table = Table.blank(t, sigma, clip=clip_function(self.config), init_scale=scale, end_sigma=float(levels[-1]))
+        data, sign, sigma = self.own.sigma_data, 1 if self.own.prediction_type == "epsilon" else -1, levels[:-1]
+        t, norm, scale = (0.25 * np.log(sigma)).astype(np.float32), raised**2 + data**2, self.own.sigma_max**2 + 1
+        ends = {"init_scale": scale**0.5, "end_sigma": float(levels[-1])}
+        table = Table.blank(t, sigma, clip=clip_function(self.own), **ends)
         return table.put(s=1 / np.sqrt(sigma**2 + data**2), a=data**2 / norm, b=sign * raised * data / np.sqrt(norm))
 
 
@@ -45,9 +41,9 @@ class EDMEulerScheduler(EDMScheduler):
     step_defaults = CHURN
     reports = "pred_original_sample"
 
-    def _compile(self, asked: Request, **churn: float) -> Table:
+    def _compile(self, asked: Request) -> Table:
         levels = self._grid(np.linspace(0, 1, asked.steps), None, asked.begin)
-        raised, noise = churned(levels[:-1], asked.steps, **churn)
+        raised, noise = churned(levels[:-1], asked.steps, asked)
         table = self._table(levels, raised).put(c=1, e=-1, r=raised, churn=noise, draw=raised > levels[:-1])
         return table.mix(x=1, m=levels[1:] - raised)
 
@@ -57,7 +53,7 @@ class EDMDPMSolverMultistepScheduler(EDMScheduler):
 
     defaults = EDM | EPSILON | THRESHOLD | DPM | {"euler_at_final": False}
 
-    def _compile(self, asked: Request, **_: object) -> Table:
-        levels = self._grid(linspace(0, 1, asked.steps), self.config.sigma_min, asked.begin)
+    def _compile(self, asked: Request) -> Table:
+        levels = self._grid(linspace(0, 1, asked.steps), self.own.sigma_min, asked.begin)
         table, ones = self._table(levels, levels[:-1]), np.ones_like(levels)
-        return multistep(table, self.config, ones, levels, -np.log(levels), asked.steps, levels[-1] == 0)
+        return multistep(table, self.own, ones, levels, -np.log(levels), asked.steps, levels[-1] == 0)

@@ -18,25 +18,24 @@ class EulerDiscreteScheduler(SigmaScheduler):
     custom = ("timesteps", "sigmas")
 
     def _grid(self, asked: Request, kind: type = np.float32) -> tuple:
-        config = self.config
         if asked.sigmas is not None:
             levels = asked.sigmas.astype(np.float32)
-            points: np.ndarray = timestep_of(levels[:-1], self.training_sigmas).astype(kind)
+            points: np.ndarray = timestep_of(levels[:-1], self.training_sigmas)
         else:
             points, levels = super()._grid(asked, kind)
-            if config.interpolation_type == "log_linear" and self._respacing() is None:
+            if self.own.interpolation_type == "log_linear" and self.respacing is None:
                 high, low = np.log(self.training_sigmas[[-1, 0]])
                 levels = np.exp(np.linspace(high, low, len(points) + 1))
         levels = levels.astype(np.float32).astype(np.float64)
-        if config.timestep_type == "continuous" and config.prediction_type == "v_prediction":
-            points = (0.25 * np.log(levels[:-1])).astype(kind)
-        return points, levels
+        if self.own.timestep_type == "continuous" and self.own.prediction_type == "v_prediction":
+            points = 0.25 * np.log(levels[:-1])
+        return points.astype(kind), levels
 
-    def _compile(self, asked: Request, **churn: float) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, now, then, levels = self._steps(asked)
-        raised, noise = churned(now, len(levels) - 1, **churn)
+        raised, noise = churned(now, len(levels) - 1, asked)
         table = self._table(points, now, levels).mix(x=1, m=then - raised)
-        if self.config.prediction_type == "epsilon":
+        if self.own.prediction_type == "epsilon":
             table.put(b=-raised)
         return table.put(r=raised, churn=noise, draw=raised > now)
 
@@ -49,7 +48,7 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
 
     defaults = SIGMA | ZERO_SNR
 
-    def _compile(self, asked: Request, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, now, then, levels = self._steps(asked)
         down, up = ancestral(now, then)
         return self._table(points, now, levels).mix(x=1, m=down - now, n=up).put(draw=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdiff.scheduler import schedule
 from mdiff.scheduler.base import Request, Scheduler
-from mdiff.scheduler.config import RESPACINGS, SchedulerError
+from mdiff.scheduler.config import SchedulerError
 from mdiff.scheduler.prediction import clip_function, data_weights, noise_weights
 from mdiff.scheduler.table import Table
 
@@ -39,17 +39,18 @@ class TrainedScheduler(Scheduler):
     """A solver for a network that was trained on discrete betas."""
 
     zero_snr_floor = 2.0**-24  # what stands for alpha_bar = 0 after rescale_betas_zero_snr
+    rounded: tuple[str, ...] = ()  # respacings whose timesteps are rounded
 
     @cached_property
     def betas(self) -> np.ndarray:
         """The training betas, float32."""
-        return schedule.training_betas(self.config)
+        return schedule.training_betas(self.own)
 
     @cached_property
     def alphas_cumprod(self) -> np.ndarray:
         """alpha_bar at every training timestep, float32."""
         products = schedule.alphas_cumprod(self.betas)
-        products[-1] = self.zero_snr_floor if self.config.get("rescale_betas_zero_snr") else products[-1]
+        products[-1] = self.zero_snr_floor if self.own.get("rescale_betas_zero_snr") else products[-1]
         return products
 
     @cached_property
@@ -57,19 +58,17 @@ class TrainedScheduler(Scheduler):
         """sqrt((1 - alpha_bar) / alpha_bar) at every training timestep, float32."""
         return np.sqrt((1 - self.alphas_cumprod) / self.alphas_cumprod)
 
-    def _respacing(self) -> str | None:
-        return next((kind for kind, key in RESPACINGS.items() if self.config.get(key)), None)
-
     def _respaced(self, kind: str, high: float, low: float, steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (timesteps, sigmas) of one of the named noise level sequences, float64, before any rounding."""
-        least, most = self.config.get("sigma_min"), self.config.get("sigma_max")
+        """Return (timesteps, sigmas) of the noise levels that the options name, float64."""
+        least, most = self.own.get("sigma_min"), self.own.get("sigma_max")
         ends = high if most is None else most, low if least is None else least
         sigmas = schedule.respaced_sigmas(kind, *ends, np.linspace(0, 1, steps))
-        return schedule.timestep_of(sigmas, self.training_sigmas), sigmas
+        points = schedule.timestep_of(sigmas, self.training_sigmas)
+        return np.round(points) if kind in self.rounded else points, sigmas
 
     def _alpha_bar(self, timesteps: np.ndarray) -> np.ndarray:
         """Return alpha_bar in float64; below timestep 0 it is that of the final sample."""
-        last = 1.0 if self.config.get("set_alpha_to_one", True) else self.alphas_cumprod[0]
+        last = 1.0 if self.own.get("set_alpha_to_one", True) else self.alphas_cumprod[0]
         return np.where(timesteps >= 0, self.alphas_cumprod.astype(np.float64)[np.maximum(timesteps, 0)], last)
 
 
@@ -80,26 +79,20 @@ class TimestepScheduler(TrainedScheduler):
 
     def _grid(self, asked: Request) -> np.ndarray:
         """Return the descending int64 timesteps of a run, all of it."""
-        points = asked.timesteps
-        if points is None:
-            points = schedule.spaced_timesteps(self.config, asked.steps, self.config.num_train_timesteps, False)
-        return self._checked(np.round(points).astype(np.int64))
-
-    def _checked(self, points: np.ndarray) -> np.ndarray:
-        train = self.config.num_train_timesteps
+        points, train = asked.timesteps, len(self)
+        points = schedule.spaced_timesteps(self.own, asked.steps, train, False) if points is None else points
+        points = np.round(points).astype(np.int64)
         if np.any(np.diff(points) >= 0) or points[0] >= train or points[-1] < 0:
-            limits = (
-                f"must descend and lie within 0 .. {train - 1}; use fewer steps, steps_offset=0 or trailing spacing"
-            )
-            raise SchedulerError(f"{len(points)} timesteps from {points[0]} to {points[-1]} {limits}")
+            limits = f"descend and lie within 0 .. {train - 1}; use fewer steps, steps_offset=0 or trailing spacing"
+            raise SchedulerError(f"{len(points)} timesteps from {points[0]} to {points[-1]} must {limits}")
         return points
 
     def _table(self, points: np.ndarray, previous: np.ndarray, **options: Any) -> tuple[Table, np.ndarray, np.ndarray]:
         """Return a table whose d is the data prediction, and alpha_bar at each timestep and after each step."""
         now, then = self._alpha_bar(points), self._alpha_bar(previous)
-        options = {"clip": clip_function(self.config), "end_sigma": float(np.sqrt((1 - then[-1]) / then[-1]))} | options
+        options = {"clip": clip_function(self.own), "end_sigma": float(np.sqrt((1 - then[-1]) / then[-1]))} | options
         table = Table.blank(points, np.sqrt((1 - now) / now), **options)
-        a, b = data_weights(self.config.prediction_type, np.sqrt(now), np.sqrt(1 - now))
+        a, b = data_weights(self.own.prediction_type, np.sqrt(now), np.sqrt(1 - now))
         return table.put(a=a, b=b), now, then
 
     def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
@@ -115,18 +108,15 @@ class SigmaScheduler(TrainedScheduler):
     """x = x0 + sigma n; the network sees x / sqrt(sigma^2 + 1)."""
 
     reports = "pred_original_sample"
-    rounded: tuple[str, ...] = ()  # respacings whose timesteps are rounded
 
     def _grid(self, asked: Request, kind: type = np.float32) -> tuple[np.ndarray, np.ndarray]:
         """Return the (n,) timesteps, of type `kind`, and the (n + 1,) sigmas of a run, float64 of float32 values."""
-        train, points, respacing = self.config.num_train_timesteps, asked.timesteps, self._respacing()
-        if points is None:
-            points = schedule.spaced_timesteps(self.config, asked.steps, train, False)
-        levels = np.interp(points.astype(kind), np.arange(train), self.training_sigmas)
-        if respacing is not None:
-            points, levels = self._respaced(respacing, levels[0], levels[-1], len(levels))
-            points = np.round(points) if respacing in self.rounded else points
-        final = self.training_sigmas[0] if self.config.get("final_sigmas_type") == "sigma_min" else 0.0
+        points = asked.timesteps
+        points = schedule.spaced_timesteps(self.own, asked.steps, len(self), False) if points is None else points
+        levels = np.interp(points.astype(kind), np.arange(len(self)), self.training_sigmas)
+        if self.respacing is not None:
+            points, levels = self._respaced(self.respacing, levels[0], levels[-1], len(levels))
+        final = self.training_sigmas[0] if self.own.get("final_sigmas_type") == "sigma_min" else 0.0
         return points.astype(kind), np.append(levels, final).astype(np.float32).astype(np.float64)
 
     def _steps(self, asked: Request) -> tuple:
@@ -137,9 +127,9 @@ class SigmaScheduler(TrainedScheduler):
     def _table(self, points: np.ndarray, sigma: np.ndarray, levels: np.ndarray, step: Any = None) -> Table:
         """Return a table whose m is the derivative (x - d) / sigma at each evaluation's `sigma`."""
         largest, alpha = float(levels.max()), 1 / np.sqrt(sigma**2 + 1)
-        scale = (largest**2 + 1) ** 0.5 if self.config.timestep_spacing == "leading" else largest
-        options = {"clip": clip_function(self.config), "init_scale": scale, "end_sigma": float(levels[-1])}
-        a, b = data_weights(self.config.prediction_type, alpha, sigma * alpha)
+        scale = (largest**2 + 1) ** 0.5 if self.own.timestep_spacing == "leading" else largest
+        options = {"clip": clip_function(self.own), "init_scale": scale, "end_sigma": float(levels[-1])}
+        a, b = data_weights(self.own.prediction_type, alpha, sigma * alpha)
         return Table.blank(points, sigma, step, **options).put(s=alpha, a=a * alpha, b=b, c=1, e=-1, r=sigma)
 
 
@@ -148,59 +138,49 @@ class LogSnrScheduler(TrainedScheduler):
 
     run_defaults = Scheduler.run_defaults | {"mu": None}
     choices = Scheduler.choices | {"prediction_type": ("epsilon", "v_prediction", "sample", "flow_prediction")}
-    reaches_zero = True  # False: the run ends at the least training sigma, or where it was when re-spaced
+    rounded: tuple[str, ...] = ("karras",)
+    repeats_last = False  # a re-spaced run that does not end at zero repeats its last sigma
 
-    def _grid(self, asked: Request, mu: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _grid(self, asked: Request) -> tuple[np.ndarray, np.ndarray]:
         """Return the int64 timesteps of a run from where it begins, and its sigmas, float64 of float32 values."""
-        config, train, kind, points = self.config, self.config.num_train_timesteps, self._respacing(), asked.timesteps
-        if kind is not None:
+        own, train, points, moved = self.own, len(self), asked.timesteps, True
+        if self.respacing is not None:
             high, low = self.training_sigmas[[-1, 0]].tolist()
-            points, levels = self._respaced(kind, high, low, asked.steps)
-            points = np.round(points) if self._rounds(kind) else points
-        elif config.use_flow_sigmas:
-            levels = self._flow_sigmas(asked, mu)
+            points, levels = self._respaced(self.respacing, high, low, asked.steps)
+        elif own.use_flow_sigmas:
+            levels = self._flow_sigmas(asked)
             points = levels * train
         else:
             if points is None:
-                log_snr = -np.log(self.training_sigmas[::-1])
-                below = np.searchsorted(log_snr, config.get("lambda_min_clipped", -np.inf))
-                points = schedule.spaced_timesteps(config, asked.steps, train - int(below), True)
-            points = np.round(points).astype(np.int64)
+                below = np.searchsorted(-np.log(self.training_sigmas[::-1]), own.get("lambda_min_clipped", -np.inf))
+                points = schedule.spaced_timesteps(own, asked.steps, train - int(below), True)
+            points, moved = np.round(points).astype(np.int64), False
             levels = np.interp(points, np.arange(train), self.training_sigmas)
-        moved = kind is not None or config.use_flow_sigmas
-        levels = np.append(levels, self._final_sigma(levels, moved)).astype(np.float32).astype(np.float64)
-        return points.astype(np.int64)[asked.begin :], levels[asked.begin :]
+        final = levels[-1] if moved and self.repeats_last else self.training_sigmas[0]
+        levels = np.append(levels, 0.0 if own.get("final_sigmas_type") == "zero" else final)
+        return points.astype(np.int64)[asked.begin :], levels.astype(np.float32).astype(np.float64)[asked.begin :]
 
-    def _rounds(self, kind: str) -> bool:
-        return kind == "karras"
-
-    def _flow_sigmas(self, asked: Request, mu: float | None) -> np.ndarray:
+    def _flow_sigmas(self, asked: Request) -> np.ndarray:
         """Return the levels of the straight path x = (1 - sigma) x0 + sigma n, shifted towards noise."""
-        levels = 1 - np.linspace(1, 1 / self.config.num_train_timesteps, asked.steps + 1)[:0:-1]
-        return schedule.shifted_levels(levels, self.config.flow_shift, mu, self.config)
-
-    def _final_sigma(self, levels: np.ndarray, moved: bool) -> float:
-        if self.reaches_zero and self.config.final_sigmas_type == "zero":
-            return 0.0
-        return float(levels[-1] if moved and not self.reaches_zero else self.training_sigmas[0])
+        levels = 1 - np.linspace(1, 1 / len(self), asked.steps + 1)[:0:-1]
+        return schedule.shifted_levels(levels, self.own.flow_shift, asked.mu, self.own)
 
     def _split(self, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (alpha, sigma, lambda) at each level."""
-        if self.config.use_flow_sigmas:
+        if self.own.use_flow_sigmas:
             return 1 - levels, levels, np.log((1 - levels) / levels)
         alpha = 1 / np.sqrt(levels**2 + 1)
         return alpha, levels * alpha, -np.log(levels)
 
     def _table(self, points: np.ndarray, levels: np.ndarray, noise_prediction: bool) -> Table:
         """Return a table whose m is the data (or noise) prediction at each of the levels but the last."""
-        table = Table.blank(points, levels[:-1], clip=clip_function(self.config), end_sigma=float(levels[-1]))
+        table = Table.blank(points, levels[:-1], clip=clip_function(self.own), end_sigma=float(levels[-1]))
         alpha, sigma, _ = self._split(levels[:-1])
-        if self.config.prediction_type == "flow_prediction":
-            sigma = levels[:-1]  # meant for use_flow_sigmas, where the two are one
-        weights = noise_weights if noise_prediction and table.clip is None else data_weights
-        a, b = weights(self.config.prediction_type, alpha, sigma)
         if noise_prediction and table.clip is not None:
             table.put(c=1, e=-alpha, r=sigma)
+        weights = noise_weights if noise_prediction and table.clip is None else data_weights
+        flow = self.own.prediction_type == "flow_prediction"  # meant for use_flow_sigmas, where sigma is the level
+        a, b = weights(self.own.prediction_type, alpha, levels[:-1] if flow else sigma)
         return table.put(a=a, b=b)
 
     def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:

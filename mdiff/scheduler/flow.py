@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 
 from mdiff.scheduler.base import Scheduler
-from mdiff.scheduler.config import RESPACINGS, SchedulerError
+from mdiff.scheduler.config import SchedulerError
 from mdiff.scheduler.family import CHURN, RESPACED, SHIFTED, TRAIN, Request, Table
 from mdiff.scheduler.integral import churned, trapezoid, two_stage
 from mdiff.scheduler.schedule import respaced_sigmas, shifted_levels
@@ -23,26 +23,24 @@ class FlowScheduler(Scheduler):
     run_defaults = Scheduler.run_defaults | {"mu": None}
     custom = ("timesteps", "sigmas")
 
-    def _grid(self, asked: Request, mu: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _grid(self, asked: Request) -> tuple[np.ndarray, np.ndarray]:
         """Return the (n,) timesteps and (n + 1,) sigmas of a run."""
-        config, train, levels = self.config, self.config.num_train_timesteps, asked.sigmas
-        if config.get("use_dynamic_shifting") and mu is None:
+        own, train, levels = self.own, len(self), asked.sigmas
+        dynamic, inverted = own.get("use_dynamic_shifting", False), own.get("invert_sigmas", False)
+        if dynamic and asked.mu is None:
             raise SchedulerError(f"{type(self).__name__}: use_dynamic_shifting needs mu")
         if levels is None and asked.timesteps is not None:
             levels = asked.timesteps / train
         elif levels is None:
-            ends = shifted_levels(
-                np.array([1, 1 / train]), 1 if config.get("use_dynamic_shifting") else config.shift, None, {}
-            )
-            high, low = ends.astype(np.float32).astype(np.float64)
+            ends = shifted_levels(np.array([1, 1 / train]), 1 if dynamic else own.shift, None, {})
+            high, low = ends.astype(np.float32).tolist()
             levels = np.linspace(high, low, asked.steps)
-        levels = shifted_levels(levels, config.shift, mu, config)
-        for kind in (kind for kind, key in RESPACINGS.items() if config.get(key)):
-            levels = respaced_sigmas(kind, levels[0], levels[-1], np.linspace(0, 1, len(levels)))
-        levels, inverted = levels.astype(np.float32), bool(config.get("invert_sigmas"))
-        levels = 1 - levels if inverted else levels
+        levels = shifted_levels(levels, own.shift, asked.mu if dynamic else None, own)
+        if self.respacing is not None:
+            levels = respaced_sigmas(self.respacing, levels[0], levels[-1], np.linspace(0, 1, len(levels)))
+        levels = 1 - levels.astype(np.float32) if inverted else levels.astype(np.float32)
         points = levels * np.float32(train) if asked.timesteps is None else asked.timesteps.astype(np.float32)
-        return points, np.append(levels, 1.0 if inverted else 0.0).astype(np.float64)
+        return points, np.append(levels, float(inverted)).astype(np.float64)
 
     def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
         sigma = super()._levels(timesteps)[1]
@@ -57,22 +55,20 @@ class FlowMatchEulerDiscreteScheduler(FlowScheduler):
     """Euler's method along the flow, or with `stochastic_sampling` denoising at once and noising to the next level."""
 
     defaults = DYNAMIC | {"stochastic_sampling": False}
-    stochastic = False
 
-    def _compile(self, asked: Request, mu: float | None = None, **unused: object) -> Table:
-        points, levels = self._grid(asked, mu)
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked)
         now, then = levels[asked.begin : -1], levels[asked.begin + 1 :]
         table = Table.blank(points[asked.begin :], now, end_sigma=float(then[-1]))
-        if not (self.stochastic or self.config.get("stochastic_sampling")):
-            return table.mix(x=1, m=then - now)
-        return table.put(a=1, b=-now, draw=True).mix(m=1 - then, n=then)
+        if self.own.get("stochastic_sampling", True):
+            return table.put(a=1, b=-now, draw=True).mix(m=1 - then, n=then)
+        return table.mix(x=1, m=then - now)
 
 
 class FlowMatchLCMScheduler(FlowMatchEulerDiscreteScheduler):
     """Denoise at once and noise to the next level, for flow networks distilled to a few steps; noise at every step."""
 
     defaults = DYNAMIC | {"scale_factors": None, "upscale_mode": "bicubic"}
-    stochastic = True
 
 
 class FlowMatchHeunDiscreteScheduler(FlowScheduler):
@@ -82,12 +78,11 @@ class FlowMatchHeunDiscreteScheduler(FlowScheduler):
     defaults = FLOW_MATCH
     step_defaults = CHURN
 
-    def _compile(self, asked: Request, mu: float | None = None, **churn: float) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, levels = self._grid(asked)
         step, second = two_stage(len(points), asked.begin)
-        raised, noise = churned(levels[step], 2 * len(points) - 1, **churn)
+        raised, noise = churned(levels[step], 2 * len(points) - 1, asked)
         table = Table.blank(points[step + second], levels[step + second], step - step[0])
-        table.put(
-            b=np.where(second, 1, levels[step] / raised), churn=np.where(second, 0, noise), draw=raised > levels[step]
-        )
+        table.put(b=np.where(second, 1, levels[step] / raised), draw=raised > levels[step])
+        table.put(churn=np.where(second, 0, noise))
         return trapezoid(table, second, levels[step + 1] - raised)

@@ -15,7 +15,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
     choices = SigmaScheduler.choices | {"beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "exp")}
     custom = ("timesteps",)
 
-    def _compile(self, asked: Request, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, levels = self._grid(asked)
         step, second = two_stage(len(points), asked.begin)
         table = self._table(points[step + second], levels[step + second], levels, step - step[0])

@@ -91,7 +91,8 @@ def trapezoid(table: Table, second: np.ndarray, dt: np.ndarray) -> Table:
     return table.put(dst=np.where(second, -1, 0))
 
 
-def churned(sigma: np.ndarray, steps: int, s_churn: float, s_tmin: float, s_tmax: float, s_noise: float) -> tuple:
+def churned(sigma: np.ndarray, steps: int, asked: Any) -> tuple:
     """Return the raised sigmas and the deviation of the noise that takes x there: Karras et al. 2022, Algorithm 2."""
-    raised = sigma * np.where((sigma >= s_tmin) & (sigma <= s_tmax), 1 + min(s_churn / steps, 2**0.5 - 1), 1)
-    return raised, s_noise * np.sqrt(raised**2 - sigma**2)
+    within, most = (sigma >= asked.s_tmin) & (sigma <= asked.s_tmax), 2**0.5 - 1
+    raised = sigma * np.where(within, 1 + min(asked.s_churn / steps, most), 1)
+    return raised, asked.s_noise * np.sqrt(raised**2 - sigma**2)

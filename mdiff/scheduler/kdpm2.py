@@ -17,8 +17,8 @@ class KDPM2DiscreteScheduler(SigmaScheduler):
     rounded = ("karras",)
     noisy = False
 
-    def _compile(self, asked: Request, **_: object) -> Table:
-        points, levels = self._grid(asked, np.float32 if self._respacing() is None else np.float64)
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked, np.float32 if self.respacing is None else np.float64)
         step, second = two_stage(len(points), asked.begin)
         now, then = levels[step], levels[step + 1]
         down, up = ancestral(now, then) if self.noisy else (then, 0 * then)

@@ -18,13 +18,13 @@ class LMSDiscreteScheduler(SigmaScheduler):
     defaults = SIGMA | RESPACED
     step_defaults = SigmaScheduler.step_defaults | {"order": 4, "stable": False}
 
-    def _compile(self, asked: Request, order: int = 4, stable: bool = False, **_: object) -> Table:
+    def _compile(self, asked: Request) -> Table:
         points, now, then, levels = self._steps(asked)
-        past, orders = [lagged(now, lag) for lag in range(order)], multistep_orders(then - now, order)
+        past = [lagged(now, lag) for lag in range(asked.order)]
+        orders = multistep_orders(then - now, asked.order)
         weights = adams_weights(now, then, past, orders, np.ones_like)
-        for lower in range(order - 1, 0, -1) if stable else ():
-            orders = np.where(
-                np.abs(weights).sum(0) > EVEN_STEPS * np.abs(then - now), np.minimum(orders, lower), orders
-            )
+        for lower in range(asked.order - 1, 0, -1) if asked.stable else ():
+            magnifies = np.abs(weights).sum(0) > EVEN_STEPS * np.abs(then - now)
+            orders = np.where(magnifies, np.minimum(orders, lower), orders)
             weights = adams_weights(now, then, past, orders, np.ones_like)
         return self._table(points, now, levels).add(weights)

@@ -5,19 +5,16 @@ from typing import Any
 
 from mdiff.errors import nearest
 from mdiff.scheduler.base import SCHEDULERS, Scheduler
-from mdiff.scheduler.config import CHOICES, RESPACINGS, SchedulerError, checked
+from mdiff.scheduler.config import RESPACINGS, SchedulerError, checked
 
 SHORT = {"spacing": "timestep_spacing", "prediction": "prediction_type"}
 
 
 def check(target: str | None, options: Mapping[str, Any]) -> None:
     """Raise SchedulerError for an option or a value that the solver does not have; needs no checkpoint."""
-    if target is not None:
-        _translated(_solver(target), options)
-        return
-    for key in options.keys() - {"sigmas", *SHORT}:
+    for key in options.keys() - {"sigmas", *SHORT} if target is None else ():
         raise SchedulerError(f"scheduler=default has no option {key!r}{nearest(key, ('sigmas', *SHORT))}")
-    _translated(SCHEDULERS["DPMSolverMultistepScheduler"], options)  # it has all values of these
+    _translated(_solver("DPMSolverMultistepScheduler" if target is None else target), options)  # it has all of these
 
 
 def build(target: str | None, options: Mapping[str, Any], checkpoint_config: Mapping[str, Any]) -> Scheduler:
@@ -43,26 +40,22 @@ def _solver(target: str) -> type[Scheduler]:
 def _translated(solver: type[Scheduler], options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (keywords of the class, options of a step), under diffusers' names, without those left at None."""
     respacings = {kind: key for kind, key in RESPACINGS.items() if key in solver.defaults}
-    own = {key: SHORT.get(key, key) for key in {*solver.defaults, *SHORT} - {*RESPACINGS.values(), *SHORT.values()}}
-    own = {key: name for key, name in own.items() if name in solver.defaults}
-    later = {**solver.step_defaults, **solver.run_defaults}
-    known = [*own, *later, *(["sigmas"] if respacings else [])]
+    short, defaults = {name: key for key, name in SHORT.items()}, {**solver.step_defaults, **solver.run_defaults}
+    own = {short.get(name, name): name for name in solver.defaults if name not in RESPACINGS.values()}
+    known = [*own, *defaults, *(["sigmas"] if respacings else [])]
+    defaults |= solver.defaults
     keywords: dict[str, Any] = {}
     step_options: dict[str, Any] = {}
     for key, value in options.items():
-        owner, name = f"{solver.__name__}, scheduler.{key}", own.get(key, key)
-        if value is None and key in ("sigmas", *SHORT):
-            continue  # left to a checkpoint whose solver may have no such choice
-        if key not in known:
+        if key not in known and (value is not None or key not in ("sigmas", *SHORT)):
             raise SchedulerError(f"scheduler {solver.__name__} has no option {key!r}{nearest(key, known)}")
         if value is None:
-            continue
+            continue  # left to the checkpoint
+        name, owner = own.get(key, key), f"{solver.__name__}, scheduler.{key}"
         if key == "sigmas":
             checked(owner, key, value, None, ("default", *respacings))
-            keywords |= {name: kind == value for kind, name in respacings.items()}
-        elif key in own:
-            choices = solver.choices.get(name, CHOICES.get(name))
-            keywords[name] = checked(owner, name, value, solver.defaults[name], choices)
+            keywords |= {full: kind == value for kind, full in respacings.items()}
         else:
-            step_options[key] = checked(owner, key, value, later[key], CHOICES.get(key))
+            value = checked(owner, name, value, defaults[name], solver.choices.get(name))
+            (keywords if key in own else step_options)[name] = value
     return keywords, step_options

@@ -22,11 +22,11 @@ class PNDMScheduler(TimestepScheduler):
     defaults = BETAS | EPSILON | LEADING | {"skip_prk_steps": False, "set_alpha_to_one": False}
     choices = TimestepScheduler.choices | {"prediction_type": ("epsilon", "v_prediction")}
 
-    def _compile(self, asked: Request, **unused: object) -> Table:
-        points, runge_kutta = self._grid(asked), not self.config.skip_prk_steps
+    def _compile(self, asked: Request) -> Table:
+        points, runge_kutta = self._grid(asked), not self.own.skip_prk_steps
         if runge_kutta and len(points) < 4:
             raise SchedulerError(f"steps={len(points)} is too few for Runge-Kutta; use 4, or skip_prk_steps=True")
-        ratio = self.config.num_train_timesteps // len(points)
+        ratio = self.own.num_train_timesteps // len(points)
         plan = list(self._plan(points, ratio, runge_kutta))
         if asked.begin > 0:
             points = points[plan[asked.begin][0] :]
@@ -64,7 +64,7 @@ class PNDMScheduler(TimestepScheduler):
         """Return the weights of the sample and of the output in equation 11."""
         p = np.sqrt(then / now)
         q = -(then - now) / (now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then))
-        if self.config.prediction_type == "v_prediction":
+        if self.own.prediction_type == "v_prediction":
             return p + q * np.sqrt(1 - now), q * np.sqrt(now)
         return p, q
 
@@ -77,8 +77,8 @@ class IPNDMScheduler(Scheduler):
 
     defaults = TRAIN | {"trained_betas": None}
 
-    def _compile(self, asked: Request, **_: object) -> Table:
-        u, given = np.append(linspace(1, 0, asked.steps + 1)[:-1], np.float32(0)), self.config.trained_betas
+    def _compile(self, asked: Request) -> Table:
+        u, given = np.append(linspace(1, 0, asked.steps + 1)[:-1], np.float32(0)), self.own.trained_betas
         sigma = np.sin(u * np.float32(np.pi / 2)) ** 2 if given is None else np.asarray(given, np.float32)
         alpha = np.sqrt(1 - sigma**2)
         t = (np.arctan2(sigma, alpha) / np.float32(np.pi) * 2)[asked.begin : asked.steps]

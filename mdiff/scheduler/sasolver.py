@@ -19,49 +19,44 @@ class SASolverScheduler(LogSnrScheduler):
 
     defaults = LOG_SNR | SPACED | LOWEST | ORDERS
     choices = LogSnrScheduler.choices | {"algorithm_type": ("data_prediction", "noise_prediction")}
-    reaches_zero = False
+    repeats_last = True
 
-    def _compile(self, asked: Request, mu: float | None = None, **unused: Any) -> Table:
-        points, levels = self._grid(asked, mu)
-        config, by_data, row = self.config, self.config.algorithm_type == "data_prediction", np.arange(len(points))
+    def _compile(self, asked: Request) -> Table:
+        points, levels = self._grid(asked)
+        own, by_data, row = self.own, self.own.algorithm_type == "data_prediction", np.arange(len(points))
         alpha, sigma, log_snr = self._split(levels)
-        taus = [_tau(t) if config.tau_func is None else config.tau_func(t) for t in points]
+        taus = [200 <= t <= 800 if own.tau_func is None else own.tau_func(t) for t in points]
         tau, h = np.array(taus, np.float64), np.diff(log_snr)
         if by_data:
             carry, noise = np.exp(-(tau**2) * h) * sigma[1:] / sigma[:-1], np.sqrt(-np.expm1(-2 * tau**2 * h))
         else:
             carry, noise = alpha[1:] / alpha[:-1], tau * np.sqrt(np.expm1(2 * h))
+        left = len(row) - row if own.lower_order_final else 9 + 0 * row
+        step = (log_snr[:-1], log_snr[1:], alpha[1:] if by_data else -sigma[1:], 1 + tau**2)
 
         # `next` begins as the sample to go on from: the predicted one, or S and the integral with the newest output.
-        left = len(row) - row if config.lower_order_final else 9 + 0 * row
-        step = (log_snr[:-1], log_snr[1:], alpha[1:] if by_data else -sigma[1:], 1 + tau**2)
-        orders = np.minimum(np.minimum(config.corrector_order, lagged(left + 1.0, 1)), row + 1)
-        past = {"known": log_snr[:-1], "count": config.corrector_order, "orders": orders}
-        weights = self._weights(*(lagged(values, 1) for values in step), **past)
-        table = self._table(points, levels, not by_data).mix(x=row == 0, s=row > 0).add(weights, where=row > 0)
+        table = self._table(points, levels, not by_data).mix(x=row == 0, s=row > 0)
+        past = [lagged(log_snr[:-1], lag) for lag in range(max(own.predictor_order, own.corrector_order))]
+        orders = np.minimum(np.minimum(own.corrector_order, lagged(left + 1.0, 1)), row + 1)
+        before = *(lagged(values, 1) for values in step), past[: own.corrector_order]
+        table.add(self._weights(*before, orders=orders), where=row > 0)
         table.next[:] *= carry[:, None]
         table.next[:, NOISE] = sigma[1:] * noise
         table.keep[:] = table.next
+        orders = np.minimum(np.minimum(own.predictor_order, left), row + 1)
+        return table.put(draw=True).add(self._weights(*step, past[: own.predictor_order], orders=orders))
 
-        orders = np.minimum(np.minimum(config.predictor_order, left), row + 1)
-        past = {"known": log_snr[:-1], "count": config.predictor_order, "orders": orders}
-        return table.put(draw=True).add(self._weights(*step, **past))
-
-    def _weights(self, start: Any, stop: Any, scale: Any, k: Any, *, known: Any, count: int, orders: Any) -> list[Any]:
-        """Return the weights of the last outputs over a step; the second order is that of the paper's appendix."""
-        by_data, past = self.config.algorithm_type == "data_prediction", [lagged(known, lag) for lag in range(count)]
-        rate, h = k if by_data else -1.0, stop - start
+    def _weights(self, start: Any, stop: Any, scale: Any, k: Any, past: Any, *, orders: Any) -> list[Any]:
+        """Return the weights of the outputs at `past` over a step; the second order is that of the paper's appendix."""
+        by_data, h = self.own.algorithm_type == "data_prediction", stop - start
+        rate = k if by_data else -1.0
         weights = adams_weights(start, stop, past, orders, lambda u: scale * k * np.exp(rate * (u - stop)))
-        if by_data and count > 1:
+        if by_data and len(past) > 1:
             simple = (h**2 / 2 - (h * k - 1 + np.exp(-k * h)) / k**2) / (past[0] - past[1])
             change = np.where(orders == 2, scale * k * simple, 0)
-            weights[0], weights[1] = weights[0] + change, weights[1] - change
+            weights[:2] = weights[0] + change, weights[1] - change
         return weights
 
     def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
         level = self._alpha_bar(timesteps.astype(np.int64))
         return np.sqrt(level), np.sqrt(1 - level)
-
-
-def _tau(t: int) -> float:
-    return 1.0 if 200 <= t <= 800 else 0.0

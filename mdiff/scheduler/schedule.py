@@ -5,6 +5,7 @@ in float64): a timestep found from a sigma would otherwise land on the other sid
 """
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,16 @@ def training_betas(config: Any) -> np.ndarray:
     Ho et al. 2020 (linear), Rombach et al. 2022 (scaled_linear), Nichol and Dhariwal 2021 (squaredcos_cap_v2);
     `rescale_betas_zero_snr` is Algorithm 1 of Lin et al. 2023, https://arxiv.org/abs/2305.08891.
     """
-    start, end, count = config.beta_start, config.beta_end, config.num_train_timesteps
-    betas: np.ndarray
+    start, end, count, kind = config.beta_start, config.beta_end, config.num_train_timesteps, config.beta_schedule
     if config.trained_betas is not None:
-        betas = np.asarray(config.trained_betas, np.float32)
-    elif config.beta_schedule == "linear":
-        betas = linspace(start, end, count)
-    elif config.beta_schedule == "scaled_linear":
-        betas = linspace(start**0.5, end**0.5, count) ** 2
-    elif config.beta_schedule == "sigmoid":
+        betas: np.ndarray = np.asarray(config.trained_betas, np.float32)
+    elif kind in ALPHA_BAR:
+        levels = [ALPHA_BAR[kind](i / count) for i in range(count + 1)]
+        betas = np.array([min(1 - then / now, 0.999) for now, then in pairwise(levels)], np.float32)
+    elif kind == "sigmoid":
         betas = 1 / (1 + np.exp(-linspace(-6, 6, count))) * np.float32(end - start) + np.float32(start)
     else:
-        levels = [ALPHA_BAR[config.beta_schedule](i / count) for i in range(count + 1)]
-        betas = np.array([min(1 - levels[i + 1] / levels[i], 0.999) for i in range(count)], np.float32)
+        betas = linspace(start, end, count) if kind == "linear" else linspace(start**0.5, end**0.5, count) ** 2
     if config.get("rescale_betas_zero_snr"):  # shift and stretch sqrt(alpha_bar) to end at zero
         root = np.sqrt(alphas_cumprod(betas))
         alpha_bar = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2

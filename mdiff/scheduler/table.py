@@ -59,12 +59,12 @@ class Table:
     @classmethod
     def blank(cls, t: np.ndarray, sigma: np.ndarray, step: np.ndarray | None = None, **options: Any) -> "Table":
         """Return a table to fill in, with m = o, x and S left as they are, and the last four m in the slots."""
-        rows, (same, saved) = np.arange(len(t)), np.zeros((2, len(t), H + SLOTS))
-        same[:, X] = saved[:, SAVED] = 1
-        ones: dict[str, Any] = {name: np.ones(len(t)) for name in ("s", "b", "e", "r")}
-        zeros: dict[str, Any] = {name: np.zeros(len(t)) for name in ("a", "c", "churn")}
-        options |= {"sigma": sigma, "step": rows if step is None else step, "next": same, "keep": saved}
-        return cls(t=t, dst=rows % SLOTS, draw=np.zeros(len(t), bool), **ones, **zeros, **options)
+        rows, count = np.arange(len(t)), len(t)
+        columns: dict[str, Any] = {name: np.ones(count) for name in ("s", "b", "e", "r")}
+        columns |= {name: np.zeros(count) for name in ("a", "c", "churn")}
+        columns |= {"next": np.eye(H + SLOTS)[[X] * count], "keep": np.eye(H + SLOTS)[[SAVED] * count]}
+        columns |= {"dst": rows % SLOTS, "draw": np.zeros(count, bool), "step": rows if step is None else step}
+        return cls(t=t, sigma=sigma, **columns, **options)
 
     def put(self, **columns: Any) -> "Table":
         """Assign whole columns by name, e.g. ``table.put(a=0, r=sigma)``; return self."""
@@ -122,10 +122,8 @@ class Table:
 
     def describe(self) -> str:
         """Return the schedule as text: row, step, timestep, sigma and noise of every network evaluation."""
-        lines = [
-            f"{len(self)} network evaluations for {int(self.step[-1]) + 1} steps, from noise x {self.init_scale:.6g}"
-        ]
-        lines.append(f"{'row':>5} {'step':>5} {'timestep':>10} {'sigma':>12}  noise")
+        cost = f"{len(self)} network evaluations for {int(self.step[-1]) + 1} steps, from noise x {self.init_scale:.6g}"
+        lines = [cost, f"{'row':>5} {'step':>5} {'timestep':>10} {'sigma':>12}  noise"]
         for i, (step, t, sigma, draw) in enumerate(zip(self.step, self.t, self.sigma, self.draw, strict=True)):
             lines.append(f"{i:>5} {step:>5} {float(t):>10.6g} {sigma:>12.6g}  {'drawn' if draw else '-'}")
         return "\n".join([*lines, f"{'end':>5} {'':>5} {'':>10} {self.end_sigma:>12.6g}"])
@@ -133,9 +131,5 @@ class Table:
 
 def _sum(terms: Any, values: tuple) -> Any:
     """Return the weighted sum of `values`; a weight of one is not multiplied, so that it does not round."""
-    total = None
-    for column, weight in terms:
-        if weight != 0.0:
-            part = values[column] if weight == 1.0 else values[column] * weight
-            total = part if total is None else total + part
-    return values[0] * 0.0 if total is None else total
+    parts = [values[column] if weight == 1.0 else values[column] * weight for column, weight in terms if weight != 0.0]
+    return sum(parts[1:], parts[0]) if parts else values[0] * 0.0

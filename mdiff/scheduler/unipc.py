@@ -7,14 +7,9 @@ from mdiff.scheduler.family import LOG_SNR, SPACED, ZERO_SNR, LogSnrScheduler, R
 from mdiff.scheduler.integral import adams_weights, lagged
 from mdiff.scheduler.schedule import shifted_levels
 
-UNIPC = {
-    "solver_order": 2,
-    "predict_x0": True,
-    "solver_type": "bh2",
-    "lower_order_final": True,
-    "disable_corrector": [],
-}
-UNIPC |= {"solver_p": None, "final_sigmas_type": "zero", "shift_terminal": None, "sigma_min": None, "sigma_max": None}
+UNIPC = {"solver_order": 2, "predict_x0": True, "solver_type": "bh2", "lower_order_final": True, "solver_p": None}
+UNIPC |= {"disable_corrector": [], "final_sigmas_type": "zero"}
+UNIPC |= {"shift_terminal": None, "sigma_min": None, "sigma_max": None}
 
 
 class UniPCMultistepScheduler(LogSnrScheduler):
@@ -28,33 +23,28 @@ class UniPCMultistepScheduler(LogSnrScheduler):
     defaults = LOG_SNR | SPACED | ZERO_SNR | UNIPC
     choices = LogSnrScheduler.choices | {"solver_type": ("bh1", "bh2")}
     custom = ("sigmas",)
+    repeats_last = True
 
-    def _final_sigma(self, levels: np.ndarray, moved: bool) -> float:
-        repeats = moved and self.config.final_sigmas_type == "sigma_min"
-        return float(levels[-1]) if repeats else super()._final_sigma(levels, moved)
-
-    def _flow_sigmas(self, asked: Request, mu: float | None) -> np.ndarray:
-        levels = np.linspace(1, 1 / self.config.num_train_timesteps, asked.steps + 1)[:-1]
-        levels = shifted_levels(
-            levels if asked.sigmas is None else asked.sigmas, self.config.flow_shift, mu, self.config
-        )
+    def _flow_sigmas(self, asked: Request) -> np.ndarray:
+        levels = np.linspace(1, 1 / len(self), asked.steps + 1)[:-1] if asked.sigmas is None else asked.sigmas
+        levels = shifted_levels(levels, self.own.flow_shift, asked.mu, self.own)
         return np.append(min(levels[0], 1 - 1e-6), levels[1:])  # pure noise has no log-SNR
 
-    def _compile(self, asked: Request, mu: float | None = None, **unused: Any) -> Table:
-        if asked.sigmas is not None and not self.config.use_flow_sigmas:
+    def _compile(self, asked: Request) -> Table:
+        if asked.sigmas is not None and not self.own.use_flow_sigmas:
             raise SchedulerError("UniPCMultistepScheduler takes custom sigmas only with use_flow_sigmas=True")
-        points, levels = self._grid(asked, mu)
+        points, levels = self._grid(asked)
         alpha, sigma, log_snr = self._split(levels)
-        data, noise = (alpha, sigma) if self.config.predict_x0 else (sigma, alpha)
+        data, noise = (alpha, sigma) if self.own.predict_x0 else (sigma, alpha)
         rows = np.arange(len(points))
-        left = len(rows) - rows if self.config.lower_order_final else 9 + 0 * rows
-        orders = np.minimum(np.minimum(self.config.solver_order, left), rows + 1)
+        orders = np.minimum(self.own.solver_order, rows + 1)
+        orders = np.minimum(orders, len(rows) - rows) if self.own.lower_order_final else orders
         orders[-1] = 1 if levels[-1] == 0 else orders[-1]
         carry, step = noise[1:] / noise[:-1], (log_snr[:-1], log_snr[1:], data[1:], orders)
 
         # The sample to go on from: S carried over the step before, and the outputs then known, the newest included.
-        corrected = (rows > 0) & ~np.isin(rows + asked.begin - 1, self.config.disable_corrector)
-        table = self._table(points, levels, not self.config.predict_x0)
+        corrected = (rows > 0) & ~np.isin(rows + asked.begin - 1, self.own.disable_corrector)
+        table = self._table(points, levels, not self.own.predict_x0)
         table.mix("keep", x=~corrected, s=np.where(corrected, lagged(carry, 1), 0))
         table.add(self._weights(*(lagged(values, 1) for values in step), corrector=True), "keep", corrected)
         table.next[:] = table.keep * carry[:, None]
@@ -62,10 +52,9 @@ class UniPCMultistepScheduler(LogSnrScheduler):
 
     def _weights(self, start: Any, stop: Any, scale: Any, orders: Any, *, corrector: bool) -> list[Any]:
         """Return the weights of the newest output, the one before it, ... over a step from `start` to `stop`."""
-        sign = 1 if self.config.predict_x0 else -1
+        sign, past = 1 if self.own.predict_x0 else -1, [lagged(start, lag) for lag in range(self.own.solver_order)]
         first = -scale * np.expm1(sign * (start - stop))  # of a single output, at the start
-        half = first / 2 if self.config.solver_type == "bh2" else sign * scale * (stop - start) / 2
-        past = [lagged(start, lag) for lag in range(self.config.solver_order)]
+        half = first / 2 if self.own.solver_type == "bh2" else sign * scale * (stop - start) / 2
         lowest: dict[int, tuple[Any, ...]] = {1: (half, first - half)} if corrector else {1: (first,)}
         if not corrector and len(past) > 1:
             slope = half * (stop - start) / (past[1] - start)
@@ -73,6 +62,5 @@ class UniPCMultistepScheduler(LogSnrScheduler):
         points, reach = ([stop, *past], orders + 1) if corrector else (past, orders)
         weights = adams_weights(start, stop, points, reach, lambda u: sign * scale * np.exp(sign * (u - stop)))
         for order, own in lowest.items():
-            for lag, weight in enumerate(own):
-                weights[lag] = np.where(orders == order, weight, weights[lag])
+            weights[: len(own)] = [np.where(orders == order, *pair) for pair in zip(own, weights, strict=False)]
         return weights

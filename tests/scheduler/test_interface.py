@@ -30,8 +30,8 @@ def walk(scheduler, timesteps, **options):
 
 def test_signatures_say_what_a_class_takes():
     assert "use_karras_sigmas" in inspect.signature(HeunDiscreteScheduler).parameters
-    assert DDIMScheduler.step_option_names == ("eta", "use_clipped_model_output")
-    assert TCDScheduler.step_option_names == ("eta",)
+    assert tuple(DDIMScheduler.step_defaults) == ("eta", "use_clipped_model_output")
+    assert tuple(TCDScheduler.step_defaults) == ("eta",)
     assert {"generator", "return_dict"} <= set(inspect.signature(DDIMScheduler().step).parameters)
 
 
@@ -166,3 +166,32 @@ def test_defaults_of_one_class_do_not_become_options_of_another():
     heun = HeunDiscreteScheduler()
     euler = EulerDiscreteScheduler.from_config(heun)
     assert (heun.config.beta_start, euler.config.beta_start) == (0.00085, 0.0001)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_options_that_only_others_have_change_nothing(name):
+    """They stay in the config for the way back, whatever they say."""
+    foreign = {
+        "timestep_spacing": "trailing",
+        "steps_offset": 1,
+        "clip_sample": True,
+        "thresholding": True,
+        "set_alpha_to_one": False,
+        "rescale_betas_zero_snr": True,
+        "final_sigmas_type": "sigma_min",
+        "lambda_min_clipped": -5.1,
+        "sigma_min": 0.1,
+        "sigma_max": 10.0,
+        "use_lu_lambdas": True,
+        "use_dynamic_shifting": True,
+        "invert_sigmas": True,
+        "shift_terminal": 0.1,
+        "stochastic_sampling": True,
+    }
+    solver = SCHEDULERS[name]
+    foreign = {key: value for key, value in foreign.items() if key not in solver.defaults}
+    given, usual = solver.from_config(foreign), solver()
+    assert foreign.items() <= given.config.items()
+    for column in ("t", "a", "b", "next", "sigma"):
+        assert np.array_equal(getattr(given.table(6), column), getattr(usual.table(6), column))
+    assert (given.table(6).clip is None) == (usual.table(6).clip is None)
