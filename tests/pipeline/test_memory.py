@@ -106,7 +106,7 @@ def test_keep(keep, stages):
         (lambda: Memory(vae_slicing=False), "memory.vae_slicing cannot be False"),
         (lambda: Memory(attention_slicing=4), "memory.attention_slicing must be true or false, got 4"),
         (lambda: check_keep("unets"), "did you mean 'unet'"),
-        (lambda: check_keep(["vae", "text"]), "model.keep has 'text'; did you mean 'text_encoders'"),
+        (lambda: check_keep(["vae", "text_encoder"]), "model.keep has 'text_encoder'; did you mean 'text_encoders'"),
         (lambda: check_keep(3), "model.keep is 3"),
     ],
 )
