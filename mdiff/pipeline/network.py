@@ -1,6 +1,7 @@
 """Cells behind numpy: compiled once a shape, with the seconds that compilation took."""
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from mdiff.device.graph import graph_mode
 from mdiff.engine import STOPPED
 from mdiff.pipeline.request import Conditioning
 from mdiff.pipeline.shift import TimeShifts, key_of
+
+KEPT_SHAPES = 6  # of each stage: sizes of a batch that are tried out, with and without guidance
 
 
 class _Stage(nn.Cell):
@@ -31,12 +34,14 @@ class Compiled:
     """A stage of a network as a function of numpy arrays; `compile_seconds` grows when a new shape is compiled,
     and `from_cache` says whether the last one came from another process.
 
-    `identity` says all that decides the graph but the shapes: the component's config, the device, the types.
+    `identity` says all that decides the graph but the shapes: the component's config, the device, the types. Of many
+    shapes those used last are kept: a graph holds its share of memory (40 to 70 MB for the bundled model's stages),
+    which MindSpore gives back with the cell that it was compiled for.
     """
 
     def __init__(self, network: nn.Cell, identity: str, method: str = "construct"):
-        self._stage, self._identity = _Stage(network, method), f"{identity} {method}"
-        self._shapes: set[tuple] = set()
+        self._network, self._method, self._identity = network, method, f"{identity} {method}"
+        self._stages: OrderedDict[tuple, _Stage] = OrderedDict()
         self.compile_seconds = 0.0
         self.from_cache = False
 
@@ -45,20 +50,23 @@ class Compiled:
         arguments = [ms.Tensor(each) if isinstance(each, np.ndarray) else each for each in inputs]
         shapes = tuple(None if each is None else (each.shape, each.dtype) for each in arguments)
         with graph_mode():
-            if shapes not in self._shapes:
+            if shapes not in self._stages:
+                while len(self._stages) >= KEPT_SHAPES:
+                    self._stages.popitem(last=False)
                 began = time.perf_counter()
-                self._compile(arguments, shapes)
+                self._stages[shapes] = self._compile(arguments, shapes)
                 self.compile_seconds += time.perf_counter() - began
-                self._shapes.add(shapes)
-            return self._stage(*arguments)
+            self._stages.move_to_end(shapes)
+            return self._stages[shapes](*arguments)
 
-    def _compile(self, arguments: list[Any], shapes: tuple) -> None:
-        cache = compile_cache()
+    def _compile(self, arguments: list[Any], shapes: tuple) -> _Stage:
+        stage, cache = _Stage(self._network, self._method), compile_cache()
         with spared_collection():
             if cache is None:
-                self._stage.compile(*arguments)
+                stage.compile(*arguments)
             else:
-                self.from_cache = cache.compile(f"{self._identity} {shapes}", lambda: self._stage.compile(*arguments))
+                self.from_cache = cache.compile(f"{self._identity} {shapes}", lambda: stage.compile(*arguments))
+        return stage
 
     def __call__(self, *inputs: Any) -> Any:
         """Run and bring the result back as float32 arrays."""

@@ -45,10 +45,11 @@ def call(made, monkeypatch, capfd):
     """Call `call("check=true", ...)` with the experiment `name`; returns status, stdout and stderr."""
     monkeypatch.chdir(made)
 
-    def run(*words: str, name: str = "swept") -> tuple[int, str, str]:
+    def run(*words: str, name: str | None = "swept") -> tuple[int, str, str]:
         capfd.readouterr()
         model = ["--config-dir", "mine", "model=local", "model.path=tiny", "width=32", "height=32"]
-        status = main([*model, f"experiment={name}", *words])
+        chosen = [] if name is None else [f"experiment={name}"]
+        status = main([*model, *chosen, *words])
         return status, *capfd.readouterr()
 
     return run
@@ -201,6 +202,25 @@ def test_a_mistake_is_told_before_anything_runs(made, call, words, reason):
     assert status == 1 and out == "" and reason in err, err
     assert len(err.splitlines()) == 1
     assert (sorted((made / "outputs").rglob("*")) if (made / "outputs").exists() else []) == there
+
+
+def test_a_config_that_knows_nothing_of_checks_runs(made, call):
+    lines = (conf_folder() / "config.yaml").read_text().splitlines(keepends=True)
+    start = next(at for at, line in enumerate(lines) if line.startswith("check:"))
+    assert [line.partition(":")[0].strip() for line in lines[start : start + 5]] == [
+        "check", "expect", "tolerance", "reference", "images",
+    ]  # fmt: skip
+    (made / "mine" / "old.yaml").write_text("".join(lines[:start] + lines[start + 5 :]))
+    status, out, err = call("--config-name", "old", "dry_run=true", name=None)
+    assert status == 0 and "1 image of" in out, err
+
+
+def test_a_search_is_not_checked(made, call):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    status, out, err = call(
+        "-m", "hydra/sweeper=search", "objective=seconds", "steps=range(1,3)", "check=record", name=None
+    )
+    assert status == 1 and out == "" and "a check needs a grid" in err
 
 
 def test_a_file_cannot_have_itself_rewritten(made, call):

@@ -1,10 +1,12 @@
 """Sweeps over several processes, with Hydra's launchers for joblib, submitit and Ray, for real."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -45,6 +47,32 @@ def mdiff(place: Path, *words: str) -> subprocess.Popen:
     )
 
 
+class Watch:
+    """Looks at the cells again and again until the process ends: a picture that is made twice is another file."""
+
+    def __init__(self, process: subprocess.Popen, folder: Path):
+        self._process, self._folder = process, folder
+        self.seen: dict[str, set[int]] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while self._process.poll() is None:
+            self._look()
+            time.sleep(0.05)
+
+    def _look(self) -> None:
+        for path in self._folder.glob("*=*/*.png"):
+            with contextlib.suppress(FileNotFoundError):
+                self.seen.setdefault(f"{path.parent.name}/{path.name}", set()).add(path.stat().st_ino)
+
+    def check_once(self, pictures: int) -> None:
+        self._thread.join()
+        self._look()
+        assert len(self.seen) == pictures
+        assert all(len(files) == 1 for files in self.seen.values()), "nothing is made twice"
+
+
 def check_whole(folder: Path, cells: int) -> None:
     """Every cell is complete, once, and nothing is left over."""
     records = [json.loads(path.read_text()) for path in folder.glob("*/record.json")]
@@ -66,44 +94,46 @@ def check_whole(folder: Path, cells: int) -> None:
 def test_workers_share_a_grid(place, plugin, words):
     pytest.importorskip(f"hydra_plugins.hydra_{plugin}_launcher")
     process = mdiff(place, f"name={plugin}", *GRID, *words)
+    watch = Watch(process, place / "outputs" / plugin)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "16 of 16 cells complete: 16 images" in out.splitlines()[-1]
     check_whole(place / "outputs" / plugin, 16)
+    watch.check_once(16)
 
 
 def test_a_killed_worker_costs_no_cell(place):
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
-    words = ["hydra/launcher=ray_cluster", "hydra.sweeper.workers=3", "hydra.launcher.ray.remote.num_cpus=0.5"]
+    words = ["hydra/launcher=ray_cluster", "hydra.sweeper.workers=4", "hydra.launcher.ray.remote.num_cpus=0.5"]
     grid = ["name=killed", "scheduler=heun,euler", "steps=12", "seed=range(0,12)", "engine.batch=2"]
     process = mdiff(place, *grid, *words)
     folder = place / "outputs" / "killed"
+    watch = Watch(process, folder)
     deadline = time.monotonic() + 400
-    while not list(folder.glob("*/record.json")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    victim = ray_workers(place)[0]
-    os.kill(victim, signal.SIGKILL)
+    while not (victims := ray_workers_at_work(folder)) or not list(folder.glob("*/record.json")):
+        assert process.poll() is None and time.monotonic() < deadline, "no worker was ever at work"
+        time.sleep(0.05)
+    os.kill(victims[0], signal.SIGKILL)
     out, err = process.communicate(timeout=600)
+    watch.check_once(len(list(folder.glob("*=*/*.png"))))
     if process.returncode != 0:  # Ray gave the worker up; the others have finished its cells or the same command does
         process = mdiff(place, *grid, *words)
         out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert "24 of 24 cells complete" in out
     check_whole(folder, 24)
+    watch.check_once(24)
 
 
-def ray_workers(place: Path) -> list[int]:
-    """Processes of Ray that work in this test's folder."""
+def ray_workers_at_work(folder: Path) -> list[int]:
+    """Processes of Ray that hold a cell of this sweep."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "cwd").resolve() == place.resolve() and (entry / "cmdline").read_bytes().startswith(
-                    b"ray::"
-                ):
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::"):
+                held = [each.readlink() for each in (entry / "fd").iterdir()]
+                if any(each.parent == folder.resolve() / ".mdiff" and each.suffix == ".lock" for each in held):
                     found.append(int(entry.name))
-            except OSError:
-                continue
     return sorted(found)
 
 
