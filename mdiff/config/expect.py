@@ -43,16 +43,18 @@ def check_check(value: object) -> object:
 
 def expectation(config: DictConfig) -> Expectation:
     """Return what a composed config expects of its images; every mistake is told at once, in a `ConfigError`."""
-    content = OmegaConf.to_container(config.expect, resolve=True) if OmegaConf.is_config(config.expect) else None
+    file, said = experiment_file(config), config.get("expect")
+    if said is None:
+        return Expectation({}, 0, None, file)
+    content = OmegaConf.to_container(said, resolve=True) if OmegaConf.is_config(said) else None
     if not isinstance(content, dict):
-        raise MdiffError(f"expect must hold {', '.join(KEYS)}, got {config.expect!r}")
-    file = experiment_file(config)
+        raise MdiffError(f"expect must hold {', '.join(KEYS)}, got {said!r}")
     problems = Problems()
     with problems.gather():
         check_keys("expect", content, KEYS)
     tolerance, reference = 0, None
     with problems.gather():
-        tolerance = check_whole("expect.tolerance", content.get("tolerance"), least=0, most=255)
+        tolerance = check_whole("expect.tolerance", content.get("tolerance", 0), least=0, most=255)
     with problems.gather():
         reference = _reference(content.get("reference"), file)
     with problems.gather():
@@ -61,9 +63,9 @@ def expectation(config: DictConfig) -> Expectation:
                 f"expect.tolerance={tolerance} needs pictures to measure from: name their folder in expect.reference"
             )
     with problems.gather():
-        _check_images(content.get("images"))
+        _check_images(content.get("images", {}))
     problems.raise_any()
-    return Expectation(content["images"], tolerance, reference, file)
+    return Expectation(content.get("images", {}), tolerance, reference, file)
 
 
 def experiment_file(config: DictConfig) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
-from mdiff.config.expect import Expectation, check_check, expectation
+from mdiff.config.expect import Expectation, check_check
 from mdiff.config.folder import stable_name
 from mdiff.config.problem import Problems
 from mdiff.errors import MdiffError, nearest
@@ -95,22 +95,19 @@ class Check:
         return False, f"moved beyond the tolerance of {self.expected.tolerance}: {words}"
 
 
-def check_from(config: DictConfig) -> Check | None:
-    """Return the check that a composed config asks for, None where it asks for none.
+def check_from(config: DictConfig, expected: Expectation) -> Check:
+    """Return the check that a composed config asks for with `check=true` or `check=record`.
 
     Everything that is expected is read here, before anything runs; raises `MdiffError` where it cannot be used.
     """
     check_check(config.check)
-    expected = expectation(config)
-    if config.check is False:
-        return None
+    if "optuna" in str(config.hydra.sweeper.get("_target_")) and config.hydra.mode.name == "MULTIRUN":
+        raise MdiffError("a check needs a grid: a search does not make the same images every time")
     if config.check == "record":
         by_user = any(line.lstrip("+").startswith("check=") for line in config.hydra.overrides.task)
         if not by_user:
             raise MdiffError("check=record rewrites what is expected: it is given on the command line, not in a file")
         return Check(expected, True, {})
-    if "optuna" in str(config.hydra.sweeper.get("_target_")) and config.hydra.mode.name == "MULTIRUN":
-        raise MdiffError("check=true needs a grid: a search does not make the same images every time")
     if not expected.images:
         raise MdiffError(
             "check=true: nothing is expected of these images; the same command with check=record writes what they are"

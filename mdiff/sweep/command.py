@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
@@ -18,11 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from mdiff.config.arguments import parse_arguments
 from mdiff.config.cell import literal_prompts, plain, run_folder
+from mdiff.config.expect import expectation
 from mdiff.config.explain import COMPOSITION_ERRORS, as_config_error
 from mdiff.config.location import conf_folder
 from mdiff.config.problem import Problems
 from mdiff.config.start import CONFIG_NAME, start_hydra
 from mdiff.errors import MdiffError
+
+if TYPE_CHECKING:
+    from mdiff.sweep.check import Check
 
 
 def run_command(words: Sequence[str]) -> int:
@@ -103,7 +108,6 @@ def _warn_of_hidden(config: DictConfig, config_dir: str | None) -> None:
 
 def _run(config: DictConfig) -> int:
     from mdiff.config.job import job_from
-    from mdiff.sweep.check import check_from
 
     problems = Problems()
     HydraConfig.instance().set_config(config)
@@ -114,7 +118,7 @@ def _run(config: DictConfig) -> int:
     with problems.gather(), _explained():
         folder = run_folder(config)
     with problems.gather(), _explained():
-        check = check_from(config)
+        check = _check(config)
     problems.raise_any()
     job = replace(job, folder=folder)
     if config.dry_run:
@@ -127,8 +131,17 @@ def _run(config: DictConfig) -> int:
     return run_single(job, check)
 
 
+def _check(config: DictConfig) -> "Check | None":
+    """The check that was asked for; what is expected is validated in any case."""
+    expected = expectation(config)
+    if config.get("check", False) is False:
+        return None
+    from mdiff.sweep.check import check_from  # reads pictures, which a mistake elsewhere need not wait for
+
+    return check_from(config, expected)
+
+
 def _sweep(hydra: Hydra, config: DictConfig) -> int:
-    from mdiff.sweep.check import check_from
     from mdiff.sweep.interrupt import interruptible
     from mdiff.sweep.page import Page
     from mdiff.sweep.session import session
@@ -141,7 +154,7 @@ def _sweep(hydra: Hydra, config: DictConfig) -> int:
         if config.dry_run:
             raise MdiffError("dry_run=true cannot foresee a search; it can show a grid, or one of its cells")
     with _explained():
-        check = check_from(config)
+        check = _check(config)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
     with interruptible() as interrupt, session(interrupt) as going:
         HydraConfig.instance().set_config(config)
