@@ -87,3 +87,22 @@ def test_the_schedule_is_the_one_in_the_configuration():
 
     theirs = DDPMScheduler.from_config(SCHEDULER).alphas_cumprod
     assert torch.allclose(alphas_cumprod().float(), theirs, rtol=1e-4)
+
+
+def test_training_the_decoder_leaves_the_latent_space_alone(tmp_path):
+    from diffusers import AutoencoderKL
+
+    from mdiff.model.emoji.recipe import vae
+
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "rgba.npy", rng.integers(0, 256, (3, 2, 64, 64, 4), dtype=np.uint8))
+    torch.manual_seed(0)
+    before = vae.build()
+    before.save_pretrained(tmp_path / "vae")
+    vae.run_decoder(tmp_path, minutes=0.02, batch=2)
+    after = AutoencoderKL.from_pretrained(tmp_path / "vae")
+    changed = set()
+    for (name, old), (_, new) in zip(before.named_parameters(), after.named_parameters(), strict=True):
+        if not torch.equal(old, new):
+            changed.add(name.partition(".")[0])
+    assert changed == {"decoder", "post_quant_conv"}
