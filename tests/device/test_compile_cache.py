@@ -1,4 +1,4 @@
-"""The compile cache in real processes: a hit is right and fast, and nothing foreign is ever taken for a hit."""
+"""The compile cache in real processes: a hit is right, and nothing foreign is ever taken for a hit."""
 
 import json
 import os
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import json, sys, time
+import json, sys
 from mdiff import device
 device.prepare_environment()
 device.activate(device.choose("cpu"))
@@ -38,12 +38,10 @@ for word in sys.argv[2:]:
     rows = int(word)
     x = ms.Tensor(np.ones((rows, 8), np.float32))
     net = Net(float(sys.argv[1]))
-    began = time.perf_counter()
     with graph_mode():
-        compile_cache().compile(f"net {rows}", lambda: net.compile(x))
-        seconds = time.perf_counter() - began
+        hit = compile_cache().compile(f"net {rows}", lambda: net.compile(x))
         y = net(x).asnumpy()
-    told.append({"shape": list(y.shape), "value": float(y.mean()), "seconds": seconds})
+    told.append({"shape": list(y.shape), "value": float(y.mean()), "hit": hit})
 print(json.dumps(told))
 """
 
@@ -58,7 +56,7 @@ def run(cache: Path, gain: float, *rows: int):
     for each, count in zip(told, rows, strict=True):
         assert each["shape"] == [count, 8]
         assert each["value"] == pytest.approx(gain**30, rel=1e-4)
-    return done, [each["seconds"] for each in told]
+    return done, [each["hit"] for each in told]
 
 
 def manifests(cache: Path):
@@ -68,7 +66,7 @@ def manifests(cache: Path):
 def test_a_second_process_hits_with_other_weights_and_other_orders_are_right(tmp_path):
     _, cold = run(tmp_path / "cache", 1.01, 2, 3)
     _, warm = run(tmp_path / "cache", 0.99, 2, 3)
-    assert sum(warm) < sum(cold), (warm, cold)
+    assert (cold, warm) == ([False, False], [True, True])
     assert len(manifests(tmp_path / "cache")) == 1
     run(tmp_path / "cache", 1.02, 3, 2)  # another first graph: a folder of its own
     run(tmp_path / "cache", 1.02, 2, 5, 3)  # parts from the manifest at its second graph: right all the same
