@@ -105,6 +105,11 @@ class Scheduler:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / FILE).write_text(json.dumps(plain, indent=2, default=list) + "\n", encoding="utf-8")
 
+    @property
+    def compatibles(self) -> list[type["Scheduler"]]:
+        """The solvers that `from_config` can make of this one: all."""
+        return list(SCHEDULERS.values())
+
     def __len__(self) -> int:
         return self.config.num_train_timesteps
 
@@ -176,11 +181,10 @@ class Scheduler:
     def index_for_timestep(self, timestep: Any) -> int:
         """Return the first evaluation at `timestep` that begins a step, so that repeated timesteps lose none."""
         table = self._run()
-        begins = np.append(True, table.step[1:] != table.step[:-1])
-        found = np.flatnonzero(begins & (table.t == float(timestep)))
-        if len(found) == 0:
+        begins, there = np.append(True, table.step[1:] != table.step[:-1]), table.t == float(timestep)
+        if not there.any():
             raise SchedulerError(f"timestep {timestep} is not in this schedule{nearest(timestep, table.t.tolist())}")
-        return int(found[0])
+        return int(np.argmax(begins & there if (begins & there).any() else there))
 
     def _locate(self, timestep: Any, **options: Any) -> tuple[Table, int]:
         """Return the table of the run under way and its row for `timestep`, entering the run where it has not begun."""

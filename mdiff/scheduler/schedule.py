@@ -87,8 +87,9 @@ def respaced_sigmas(kind: str, high: float, low: float, ramp: np.ndarray, rho: f
     """
     if kind == "karras":
         return (high ** (1 / rho) + ramp * (low ** (1 / rho) - high ** (1 / rho))) ** rho
-    if kind in ("exponential", "lu"):
-        return np.exp(np.linspace(math.log(high), math.log(low), len(ramp)))
+    if kind in ("exponential", "lu"):  # lu takes the logarithms in float32
+        first, last = (float(np.log(np.float32(v))) if kind == "lu" else math.log(v) for v in (high, low))
+        return np.exp(np.linspace(first, last, len(ramp)))
     return low + (high - low) * symmetric_beta_quantile(1 - ramp, 0.6)
 
 

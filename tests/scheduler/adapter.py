@@ -5,6 +5,7 @@
 runs diffusers' own test files on mdiff's classes, put into diffusers' namespace under their names.
 """
 
+import functools
 import inspect
 import sys
 
@@ -33,6 +34,16 @@ def _tensor(value):
     return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray | np.floating) else value
 
 
+class _Output(dict):
+    """A result by attribute, key and place, as diffusers' BaseOutput."""
+
+    __getattr__ = dict.__getitem__
+
+    def __getitem__(self, key):
+        return super().__getitem__(key) if isinstance(key, str) else list(self.values())[key]
+
+
+@functools.cache
 def adapted(name: str) -> type:
     """Return a class that behaves as diffusers' `name` and computes with mdiff's."""
 
@@ -75,7 +86,11 @@ def adapted(name: str) -> type:
             arrays = _array(model_output), _array(timestep), _array(sample)
             result = self.scheduler.step(*arrays, generator=_Generator(generator), return_dict=return_dict, **options)
             tensors = [torch.as_tensor(value) for value in result]
-            return type(result)(*tensors) if return_dict else tuple(tensors)
+            return _Output(zip(result._fields, tensors, strict=True)) if return_dict else tuple(tensors)
+
+        @property
+        def compatibles(self):
+            return [adapted(solver.__name__) for solver in self.scheduler.compatibles]
 
         def __len__(self):
             return len(self.scheduler)

@@ -1,5 +1,7 @@
 """One piece of code, written for diffusers with PyTorch tensors, run on diffusers' schedulers and on mdiff's."""
 
+import inspect
+
 import pytest
 
 from mdiff.scheduler import SCHEDULERS
@@ -79,3 +81,67 @@ def test_configs_load_in_diffusers_and_back(name, tmp_path):
     theirs.save_pretrained(tmp_path / "theirs")
     again = SCHEDULERS[name].from_pretrained(tmp_path / "theirs", subfolder=None)
     assert all(again.config[key] == value for key, value in options_of(name).items())
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_options_and_their_defaults_are_those_of_diffusers(name):
+    diffusers = pytest.importorskip("diffusers")
+    parameters = dict(inspect.signature(getattr(diffusers, name).__init__).parameters)
+    for other in ("self", "kwargs"):
+        parameters.pop(other, None)
+    ours = SCHEDULERS[name].defaults
+    assert parameters.keys() <= ours.keys()
+    for key, parameter in parameters.items():
+        listed = list if isinstance(parameter.default, list | tuple) else lambda value: value
+        assert listed(ours[key]) == listed(parameter.default), key
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_config_survives_the_disk_and_every_other_class(name, tmp_path):
+    pytest.importorskip("diffusers")
+    from tests.scheduler.adapter import adapted
+
+    first = adapted(name)(**options_of(name))
+    first.save_pretrained(tmp_path)
+    loaded = adapted(name).from_pretrained(tmp_path)
+    assert loaded.config == {key: value for key, value in first.config.items() if key != "_use_default_values"}
+    assert len(first.compatibles) == len(SCHEDULERS)
+    for other in first.compatibles:
+        again = adapted(name).from_config(other.from_config(first.config).config)
+        assert first.config.items() <= again.config.items()
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_results_read_as_objects_mappings_and_tuples(name):
+    torch, diffusers = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    from tests.scheduler.adapter import adapted
+
+    scheduler, results, sample = adapted(name)(**options_of(name)), [], dummy_sample(torch)
+    for return_dict in (True, False):
+        scheduler.set_timesteps(20)
+        generator = torch.Generator().manual_seed(0)
+        t = scheduler.timesteps[0]
+        results.append(scheduler.step(0.1 * sample, t, sample, generator=generator, return_dict=return_dict))
+    assert torch.equal(results[0]["prev_sample"], results[0].prev_sample)
+    assert all(torch.equal(a, b) for a, b in zip(results[0].values(), results[1], strict=True))
+    theirs = getattr(diffusers, name)(**options_of(name))
+    assert (scheduler.order, len(scheduler)) == (theirs.order, len(theirs))
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "IPNDMScheduler"])  # which has none
+def test_noise_is_added_as_in_diffusers(name):
+    torch, diffusers = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    from tests.scheduler.adapter import adapted
+
+    theirs, ours = getattr(diffusers, name)(**options_of(name)), adapted(name)(**options_of(name))
+    sample, noise = dummy_sample(torch), torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    for scheduler in (theirs, ours):
+        scheduler.set_timesteps(40)
+    if hasattr(theirs, "add_noise"):
+        places = [2, 12, 20, 36]  # where steps begin, also of two evaluations each
+        found = ours.add_noise(sample, noise, ours.timesteps[places])
+        expected = theirs.add_noise(sample, noise, theirs.timesteps[places])
+    else:  # one timestep for all
+        found = ours.add_noise(sample, noise, ours.timesteps[[12]])
+        expected = theirs.scale_noise(sample, theirs.timesteps[[12]], noise)
+    assert torch.allclose(found, expected.to(found.dtype), rtol=1e-4, atol=1e-4)

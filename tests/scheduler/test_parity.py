@@ -42,7 +42,7 @@ def compare(group, steps, options, predictions) -> int:
     for prediction in predictions:
         chosen = options if prediction is None else options | {"prediction_type": prediction}
         table = SCHEDULERS[group.name](**chosen).table(steps, **group.step_options, **group.run_options)
-        assert np.allclose(table.t, reference.scheduler.timesteps.numpy(), rtol=1e-5, atol=1e-3), (chosen, steps)
+        assert timesteps_agree(table.t, reference.scheduler.timesteps.numpy(), group.name), (chosen, steps, table.t)
         path = run(table, model=group.network)
         expected = reference.run(prediction, group.step_options, model=group.network)
         assert path.shape == expected.shape
@@ -61,6 +61,16 @@ def compare(group, steps, options, predictions) -> int:
             error = np.abs(path - expected).max() / largest
         assert error <= allowed, (chosen, steps, error)
     return len(predictions)
+
+
+def timesteps_agree(ours, theirs, name) -> bool:
+    """Whether all timesteps are diffusers' but for rounding.
+
+    Not so the midpoints of KDPM2's ancestral steps: they come from differences of float32 squares, nothing where the
+    sigmas are far apart; their effect on the path is compared.
+    """
+    ancestral = slice(None, None, 2 if name == "KDPM2AncestralDiscreteScheduler" else 1)
+    return ours.shape == theirs.shape and np.allclose(ours[ancestral], theirs[ancestral], rtol=1e-5, atol=1e-4)
 
 
 def compare_all(group, steps) -> None:
