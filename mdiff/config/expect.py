@@ -10,10 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from mdiff.config.problem import Problems
 from mdiff.config.value import check_keys, check_whole
-from mdiff.errors import MdiffError, nearest
+from mdiff.errors import MdiffError
 
 KEYS = ("tolerance", "reference", "images")
-CHECKS = (False, True, "record")
 
 _LABEL = re.compile(r"(?:[^/\\\0]{1,120}/)?image_[0-9]{3,6}\.png")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -32,13 +31,6 @@ class Expectation:
     tolerance: int
     reference: Path | None
     file: Path | None
-
-
-def check_check(value: object) -> object:
-    """Return `check`: false, true or "record"."""
-    if not (isinstance(value, bool) or value == "record"):
-        raise MdiffError(f"check must be true, false or record, got {value!r}{nearest(value, ('true', 'record'))}")
-    return value
 
 
 def expectation(config: DictConfig) -> Expectation:

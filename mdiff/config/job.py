@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mdiff import device as devices
-from mdiff.config.expect import check_check
 from mdiff.config.memory import memory_of
 from mdiff.config.path import check_name
 from mdiff.config.problem import Problems
@@ -26,6 +25,7 @@ from mdiff.config.schema import (
 )
 from mdiff.config.target import check_targets
 from mdiff.config.value import (
+    check_check,
     check_choice,
     check_flag,
     check_group,

@@ -79,3 +79,10 @@ def check_interval(key: str, value: object) -> tuple[float, float] | None:
     if begin >= end:
         raise MdiffError(f"{key} must begin before it ends, got [{begin:g}, {end:g}]")
     return None if (begin, end) == (0, 1) else (begin, end)
+
+
+def check_check(value: object) -> object:
+    """Return `check`: false, true or "record"."""
+    if not (isinstance(value, bool) or value == "record"):
+        raise MdiffError(f"check must be true, false or record, got {value!r}{nearest(value, ('true', 'record'))}")
+    return value

@@ -9,9 +9,10 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
-from mdiff.config.expect import Expectation, check_check
+from mdiff.config.expect import Expectation
 from mdiff.config.folder import stable_name
 from mdiff.config.problem import Problems
+from mdiff.config.value import check_check
 from mdiff.errors import MdiffError, nearest
 from mdiff.report.fidelity import mse, psnr
 from mdiff.report.raster import digest, pixels, read_rgb
