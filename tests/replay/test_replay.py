@@ -199,6 +199,21 @@ def test_what_is_refused_runs_nothing(place, content, reason, capsys):
     assert not Path("never").exists()
 
 
+def test_nothing_that_is_refused_gets_as_far_as_mindspore(place, tmp_path):
+    images = [write(tmp_path / f"{at}.png", content) for at, (content, _) in enumerate(REFUSED.values()) if content]
+    code = """
+import sys
+from mdiff.replay.__main__ import main
+assert all(main([image]) == 1 for image in sys.argv[1:])
+print("mindspore" in sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code, *map(str, images)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == "False", done.stderr
+    assert len(done.stderr.splitlines()) >= len(images) == len(REFUSED) - 1
+
+
 def test_a_hundred_megabytes_of_text_are_refused_quickly(place, capsys):
     from mdiff.replay.__main__ import main
 
