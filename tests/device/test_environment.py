@@ -83,3 +83,21 @@ def test_ascend_is_settled_once(monkeypatch):
     activate(Device("ascend", 3, "Ascend910B2"))
     assert calls == [("device", "Ascend", 3), ("deterministic", True), ("conv", False), ("matmul", False)]
     assert environment._active == [Device("ascend", 3, "Ascend910B2")]
+
+
+def test_the_import_on_a_cpu_spares_what_only_ascend_needs_and_leaves_no_trace():
+    program = (
+        "import sys, time, gc\n"
+        "from mdiff import device\n"
+        "device.activate(device.choose('cpu'))\n"
+        "name = 'mindspore.ops._op_impl.aicpu'\n"
+        "assert gc.isenabled() and not [each for each in sys.modules if each.startswith(name)]\n"
+        "import importlib\n"
+        "assert len(importlib.import_module(name).__path__) == 1\n"
+        "import mindspore as ms\n"
+        "from mindspore import ops\n"
+        "print(float(ops.silu(ms.Tensor([0.0])).sum()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0.0"]
