@@ -28,9 +28,9 @@ class DPMSolverMultistepScheduler(DPMScheduler):
     """DPM-Solver and DPM-Solver++, orders 1 to 3 from past outputs, one evaluation a step; sde- types add noise.
 
     A repeated timestep neither moves the place in the schedule (huggingface/diffusers 12771) nor enters a difference of
-    outputs. At order 3 the second difference has half its weight, as in the authors' code and in diffusers: the
-    measured order is 2. The sign of its 1/2 in sde-dpmsolver++ is that of all other types and of k-diffusion; diffusers
-    has it reversed.
+    outputs. A run to sigma 0, re-spaced or not, ends in a step of order 1 that leaves no noise (6295). At order 3 the
+    second difference has half its weight, as in the authors' code and in diffusers: the measured order is 2. The sign
+    of its 1/2 in sde-dpmsolver++ is that of all other types and of k-diffusion; diffusers has it reversed.
     """
 
     defaults = LOG_SNR | SPACED | ZERO_SNR | LOWEST | DPM

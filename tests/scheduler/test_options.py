@@ -47,6 +47,16 @@ def test_every_file_builds_and_runs(name, steps):
     assert table.describe().splitlines()[0].startswith(f"{len(table)} network evaluation")
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_says_what_its_solver_costs_and_when_to_choose_it(name):
+    advice = (CONF / f"{name}.yaml").read_text().partition("_target_")[0]
+    assert all(line.startswith("# ") for line in advice.splitlines())
+    assert advice.count(".") >= 2 if name != "default" else "checkpoint" in advice
+    table = None if name == "default" else build(*group(name), CHECKPOINT).table(10)
+    two = table is not None and len(table) > 11
+    assert name == "default" or ("two evaluations a step" if two else "one evaluation a step") in advice
+
+
 def test_what_a_solver_costs():
     costs = {name: len(build(*group(name), CHECKPOINT).table(10)) for name in FILES}
     assert {name for name, cost in costs.items() if cost == 19} >= {"heun", "kdpm2", "kdpm2_ancestral"}
