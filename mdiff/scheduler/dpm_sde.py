@@ -9,7 +9,8 @@ class DPMSolverSDEScheduler(SigmaScheduler):
     """DPM-Solver++ (2S) with ancestral noise at the midpoint and at the end: k-diffusion's `sample_dpmpp_sde`.
 
     Both noises of a step are increments of one Brownian path in sigma; the second is the first, rescaled, plus an
-    independent rest, so two plain draws give the same law as a Brownian tree. 2 n - 1 evaluations for n steps.
+    independent rest, so two plain draws give the same law as a Brownian tree; they come from the image's own stream,
+    and diffusers' `noise_sampler_seed` only stays in the config. 2 n - 1 evaluations for n steps.
     """
 
     order = 2
