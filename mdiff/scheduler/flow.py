@@ -72,7 +72,10 @@ class FlowMatchLCMScheduler(FlowMatchEulerDiscreteScheduler):
 
 
 class FlowMatchHeunDiscreteScheduler(FlowScheduler):
-    """Heun's method along the flow, 2 n - 1 evaluations for n steps, with the churn of Karras et al. 2022."""
+    """Heun's method along the flow, 2 n - 1 evaluations for n steps, with the churn of Karras et al. 2022.
+
+    As in diffusers, churn raises the noise and does not scale the image down with it, so that x leaves the flow.
+    """
 
     order = 2
     defaults = FLOW_MATCH
