@@ -8,7 +8,8 @@ machine, network, precision and latent shape, so that it is paid for once, and s
 
 A job uses one size from its first call to its last, the record says which (`effective.batch`), and which one it is
 depends only on what is remembered and on the images of the whole job, complete ones included: the same command again
-has the same shape, and so the same rounding.
+has the same shape, and so the same rounding. The later jobs of one process (the batches of a search) rather take a size
+that it has compiled for an earlier one.
 """
 
 import functools
@@ -18,7 +19,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +59,14 @@ def network_calls(lengths: Sequence[int], batch: int) -> int:
     return max(ends)
 
 
-def best_batch(lengths: Sequence[int], usual: int, seconds: Mapping[int, float | None]) -> int:
+def best_batch(
+    lengths: Sequence[int], usual: int, seconds: Mapping[int, float | None], compiled: Collection[int] = ()
+) -> int:
     """Return the size that finishes images of `lengths` evaluations first.
 
     `seconds` are those of an image in a call, by the images in it, as far as they are known (None: there is no room for
     so many). Every call has the full number of rows, so a size that leaves rows empty at the end pays for them.
+    `compiled` are the sizes that this process has the graphs of.
     """
     most = len(lengths)
     known = {size: each for size, each in seconds.items() if each is not None and size <= most}
@@ -76,7 +80,11 @@ def best_batch(lengths: Sequence[int], usual: int, seconds: Mapping[int, float |
             chosen = best
     calls = network_calls(lengths, chosen)
     fewest = max(1, math.ceil(sum(lengths) / calls))
-    return next(size for size in range(min(fewest, chosen), chosen + 1) if network_calls(lengths, size) <= calls)
+    least = next(size for size in range(min(fewest, chosen), chosen + 1) if network_calls(lengths, size) <= calls)
+    if not compiled:
+        return least
+    most = min(2 * least, max(usual, chosen))  # a few empty rows cost less than a compilation
+    return min((size for size in compiled if least <= size <= most), default=chosen)
 
 
 @dataclass(frozen=True)
@@ -190,7 +198,8 @@ def settle_batch(
     height, width = latent_shape
     identity = f"{session.network_identity} {devices.machine(session.device)} {height}×{width} guided={guided}"
     known = memory.known(identity)
-    size = best_batch(lengths, usual, known)
+    compiled = session.begun(latent_shape, guided)
+    size = best_batch(lengths, usual, known, compiled)
     session.begin(size, latent_shape, guided)
     if begin is None or not todo:
         return size
@@ -207,7 +216,7 @@ def settle_batch(
     if known == before:
         return size
     memory.remember(identity, known)
-    return best_batch(lengths, usual, known)
+    return best_batch(lengths, usual, known, compiled)
 
 
 class BatchMemory:

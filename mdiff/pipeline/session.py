@@ -32,6 +32,7 @@ class Session:
         self.description, self.device, self.precision = description, device, precision
         self.memory, self.keep = memory, tuple(keep)
         self.clock = Clock()
+        self._begun: dict[tuple[tuple[int, int], bool], set[int]] = {}
         with self.clock.stage("load"):
             devices.prepare_environment()
             devices.activate(device)
@@ -121,8 +122,13 @@ class Session:
         """Whether guidance has an effect: a scale above 1, and a UNet that does not take the scale as an input."""
         return guidance > 1 and not self.description.guidance_embedded
 
+    def begun(self, latent_shape: tuple[int, int], guided: bool) -> tuple[int, ...]:
+        """Return the sizes of network calls of this shape that images were made with before."""
+        return tuple(self._begun.get((latent_shape, guided), ()))
+
     def begin(self, batch: int, latent_shape: tuple[int, int], guided: bool) -> None:
         """Say, before the process compiles anything, which shape of network call it is about to compile."""
+        self._begun.setdefault((latent_shape, guided), set()).add(batch)
         cache = compile_cache()
         if cache is not None:
             height, width = latent_shape

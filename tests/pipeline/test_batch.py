@@ -60,6 +60,15 @@ def test_usual_sizes():
     assert best_batch([20] * 1000, 8, {}) == 8
 
 
+def test_a_size_that_is_compiled_is_rather_taken():
+    assert best_batch([20] * 10, 8, {}, {5}) == 5
+    assert best_batch([20] * 10, 8, {}, {6, 7}) == 6
+    assert best_batch([20] * 8, 8, {}, {5}) == 8, "five would take two rounds"
+    assert best_batch([20] * 6, 8, {}, {5, 7}) == 7, "an empty row"
+    assert best_batch([20] * 3, 8, {}, {8}) == 3, "five of eight are too many"
+    assert best_batch([20] * 10, 8, {}, {1, 16}) == 8, "one more to compile, and the last"
+
+
 def test_the_measured_size_counts_where_the_job_can_fill_it():
     assert best_batch([20] * 1000, 8, STEEP) == 32
     assert best_batch([20] * 32, 8, STEEP) == 32

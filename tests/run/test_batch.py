@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mdiff.pipeline import batch
+from mdiff.pipeline import batch, session
 from mdiff.run import run_jobs
 from mdiff.run.png import read_back
 from tests.run.test_execute import cell, checkpoint, job  # noqa: F401  (fixtures)
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    session._resident.clear()  # other tests' sizes are compiled there
     return tmp_path / "cache" / "mdiff" / "batch.json"
 
 
@@ -40,7 +41,8 @@ def test_a_large_sweep_measures_once(job, cache, monkeypatch):  # noqa: F811
     (known,) = json.loads(cache.read_text()).values()
     assert "8" in known and len(known) >= 2
     (size,) = sizes(measured)
-    assert size == batch.best_batch([2] * 10, 8, {int(each): seconds for each, seconds in known.items()})
+    timed = {int(each): seconds for each, seconds in known.items()}
+    assert size == batch.best_batch([2] * 10, 8, timed, sizes(usual))
     for one, other in zip(usual, measured, strict=True):
         a, b = (read_back(outcome.folder / "image_000.png")[1].astype(int) for outcome in (one, other))
         assert np.abs(a - b).max() <= 1
@@ -65,3 +67,13 @@ def test_a_size_that_was_asked_for_is_kept(job, cache, monkeypatch):  # noqa: F8
     monkeypatch.setattr(batch, "SHARE", 1e6)
     asked = [replace(each, batch=3) for each in sweep(job, "asked")]
     assert sizes(run_jobs(asked)) == {3} and not cache.exists()
+
+
+def test_the_next_job_of_a_process_takes_a_size_that_is_compiled(job):  # noqa: F811
+    assert sizes(run_jobs(sweep(job, "first"))) == {5}
+    assert sizes(run_jobs(sweep(job, "first")[:6])) == {5}, "kept"
+    others = [cell(job, f"other{seed}", seed=seed, batch="auto") for seed in range(100, 107)]
+    assert sizes(run_jobs(others)) == {7}, "five would take two rounds"
+    assert sizes(
+        run_jobs([replace(each, folder=each.folder.with_name(f"x{i}")) for i, each in enumerate(others[:6])])
+    ) == {7}
