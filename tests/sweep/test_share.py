@@ -157,3 +157,31 @@ def test_a_search_makes_its_objective_small(place):
 
     results = yaml.safe_load((place / "outputs" / "search" / "optimization_results.yaml").read_text())
     assert results["best_value"] == min(record["effective"]["evaluations"] for record in records)
+
+
+def test_a_search_finds_its_reference(place):
+    """The distance to an image that is among those that can be found."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    made = mdiff(place, "name=reference", "scheduler=euler", "steps=4,5", "engine.batch=1")
+    assert made.wait(300) == 0, made.stderr.read()
+    (reference,) = (place / "outputs" / "reference").glob("steps=5-*/image_000.png")
+    words = [
+        "name=found",
+        "hydra/sweeper=search",
+        "objective=distance",
+        f"reference='{reference.relative_to(place)}'",
+        "scheduler=euler",
+        "steps=choice(2,5,8)",
+        "engine.batch=1",
+        "hydra.sweeper.n_trials=9",
+        "hydra.sweeper.n_jobs=3",
+        "hydra.sweeper.sampler.seed=0",
+    ]
+    process = mdiff(place, *words)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    import yaml
+
+    results = yaml.safe_load((place / "outputs" / "found" / "optimization_results.yaml").read_text())
+    assert results["best_value"] == 0 and results["best_params"] == {"steps": 5}
+    assert len(list((place / "outputs" / "found").glob("*/record.json"))) <= 3, "a trial that was made before is kept"
