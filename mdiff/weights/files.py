@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mdiff.errors import MdiffError, nearest
-from mdiff.weights.convert import NUMPY, convert
+from mdiff.weights.convert import NUMPY, convert, widen_into
 from mdiff.weights.digest import file_digest
 from mdiff.weights.header import Header, TensorInfo, read_header
 
@@ -118,9 +118,14 @@ class WeightFiles(Weights):
     ) -> None:
         """Fill `values` with the tensor in the target's type, a chunk at a time."""
         buffer = np.empty(min(values.size, _CHUNK), NUMPY[tensor.dtype])
+        dtype, round_to = target
+        widens = dtype == "float32" and tensor.dtype in ("float16", "bfloat16") and round_to in (None, dtype)
         for begin in range(0, values.size, _CHUNK):
             piece = buffer[: min(_CHUNK, values.size - begin)]
             _fill(file, piece, name)
+            if widens:
+                widen_into(values[begin : begin + piece.size], piece, tensor.dtype)
+                continue
             try:
                 values[begin : begin + piece.size] = convert(piece, tensor.dtype, *target)
             except OverflowError:
