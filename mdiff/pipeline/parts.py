@@ -35,12 +35,8 @@ class Parts:
         """The VAE's decoder, at once or in tiles; `number` is another format than the one chosen for it."""
         made = self._made["vae"]
         if (tiled, number) not in made:
-            vae, identity = self._network("vae", number), self.identity("vae", number)
-            made[tiled, number] = (
-                TiledDecoder(vae, lambda cell, name, *method: Compiled(cell, f"{identity} tile {name}", *method))
-                if tiled
-                else Compiled(vae, identity, "decode")
-            )
+            vae = self._network("vae", number)
+            made[tiled, number] = TiledDecoder(vae) if tiled else Compiled(vae, self.identity("vae", number), "decode")
         return made[tiled, number]
 
     def load(self) -> None:

@@ -60,29 +60,27 @@ class Moments:
 class TiledDecoder:
     """Decodes latents (1, C, h, w) to (1, 3, H, W) float32, like the method `decode` of the cell `vae`.
 
-    `compiled(cell, name, method)` makes a compiled stage of a cell; a tile's shape is compiled once.
+    Its stages run operator by operator. Compiled, each of them would keep the memory of its own tile for good, which
+    over all of them is more than the whole image takes.
     """
 
-    def __init__(self, vae: Any, compiled: Callable[..., Any], tile: int = TILE):
+    compile_seconds = 0.0
+
+    def __init__(self, vae: Any, tile: int = TILE):
         from mdiff.nn.vae_tile import ActivatedConv, PlainConv, ResidualConv
+        from mdiff.pipeline.network import Eager
 
         self._decoder, self._tile = vae.decoder, tile
-        self._middle = compiled(vae, "middle", "decode_middle")
-        self._stages: dict[str, Any] = {}
+        self._middle = Eager(vae.decode_middle)
+        self._stages: dict[str, Callable[..., np.ndarray]] = {}
         silu, dtype = vae.decoder.silu, vae.dtype
         for place, block in enumerate(vae.decoder.up_blocks):
             for number, resnet in enumerate(block.resnets):
-                name = f"{place}.{number}"
-                self._stages[f"{name}.first"] = compiled(ActivatedConv(resnet.conv1, silu, dtype), f"{name}.first")
-                self._stages[f"{name}.second"] = compiled(ResidualConv(resnet, dtype), f"{name}.second")
+                self._stages[f"{place}.{number}.first"] = Eager(ActivatedConv(resnet.conv1, silu, dtype))
+                self._stages[f"{place}.{number}.second"] = Eager(ResidualConv(resnet, dtype))
             if not block.last:
-                self._stages[f"{place}.up"] = compiled(PlainConv(block.upsamplers[0].conv, dtype), f"{place}.up")
-        self._stages["out"] = compiled(ActivatedConv(vae.decoder.conv_out, silu, dtype), "out")
-
-    @property
-    def compile_seconds(self) -> float:
-        """Seconds of compilation so far."""
-        return sum(stage.compile_seconds for stage in (self._middle, *self._stages.values()))
+                self._stages[f"{place}.up"] = Eager(PlainConv(block.upsamplers[0].conv, dtype))
+        self._stages["out"] = Eager(ActivatedConv(vae.decoder.conv_out, silu, dtype))
 
     def __call__(self, latents: np.ndarray) -> np.ndarray:
         x = self._middle(latents)[0]  # (C, h, w): the only part with attention, and small

@@ -1,4 +1,4 @@
-"""Decoding in tiles: no seam anywhere, smooth images or noise, one compilation a tile's shape."""
+"""Decoding in tiles: no seam anywhere, smooth images or noise."""
 
 import numpy as np
 import pytest
@@ -32,17 +32,14 @@ def pixels(image):
 
 
 def tiled(session, latents, size):
-    """The image by tiles of `size` pixels of a feature map, and the decoder."""
-    from mdiff.pipeline.network import Compiled
-
-    decoder = TiledDecoder(session.model.vae, lambda cell, name, *method: Compiled(cell, f"tile {name}", *method), size)
-    return decoder(latents[None] / np.float32(session.model.scaling_factor))[0], decoder
+    """The image by tiles of `size` pixels of a feature map."""
+    return TiledDecoder(session.model.vae, size)(latents[None] / np.float32(session.model.scaling_factor))[0]
 
 
 def test_a_smooth_image_has_no_seams(session):
     latents = smooth(22, 19)
     whole = pixels(session.decode(latents))
-    parts = pixels(tiled(session, latents, 40)[0])
+    parts = pixels(tiled(session, latents, 40))
     assert whole.shape == parts.shape and np.ptp(whole) > 50
     assert len(spans(whole.shape[1], 40)) >= 3
     assert np.abs(whole - parts).max() < 0.1, "of 255, at the tiles' borders as well as away from them"
@@ -50,11 +47,8 @@ def test_a_smooth_image_has_no_seams(session):
 
 def test_noise_has_no_seams_either(session):
     latents = np.random.default_rng(0).standard_normal((4, 9, 14), dtype=np.float32)
-    whole, (parts, decoder) = session.decode(latents), tiled(session, latents, 24)
-    assert np.abs(whole - parts).max() < 2e-4 * np.abs(whole).max()
-    before = decoder.compile_seconds
-    decoder(latents[None])
-    assert decoder.compile_seconds == before, "the same shapes are compiled once"
+    whole = session.decode(latents)
+    assert np.abs(whole - tiled(session, latents, 24)).max() < 2e-4 * np.abs(whole).max()
 
 
 def test_the_session_tiles_where_it_is_told_to(session, monkeypatch):
