@@ -32,7 +32,7 @@ def test_the_two_set_up_commands_stand_there():
 
 def test_the_table_lists_each_file_of_each_group():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", README, re.MULTILINE))
-    for group in ("model", "scheduler", "precision", "prompt", "device", "output"):
+    for group in ("model", "scheduler", "precision", "memory", "prompt", "device", "output"):
         files = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
         assert set(re.findall(r"`(\w+)`", rows[group])) == files, group
 
