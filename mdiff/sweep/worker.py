@@ -32,7 +32,7 @@ def run_task(config: DictConfig) -> CellOutcome | int:
     hydra = HydraConfig.get()
     varies = given(OverridesParser.create().parse_overrides(list(hydra.overrides.task)))
     folder = Path(hydra.sweep.dir) / Path(hydra.runtime.output_dir).name
-    return run_jobs([replace(job_from(plain(config), folder), varies=varies)], progress=False)[0]
+    return run_jobs([replace(job_from(plain(config), folder), varies=varies)], progress=False, alone=False)[0]
 
 
 def run_share(path: Path, number: int, count: int) -> int:
