@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from mdiff.device.collection import paused_collection
 from mdiff.model import STAGES, open_model
 from mdiff.pipeline.clock import Clock
 from mdiff.pipeline.network import Compiled, Denoiser
@@ -78,5 +79,5 @@ class Parts:
         return made[name]
 
     def _network(self, name: str, number: str | None = None) -> Any:
-        with self._clock.stage("load"):
+        with self._clock.stage("load"), paused_collection():
             return self.model.network(name, number)
