@@ -80,8 +80,11 @@ def two_stage(count: int, begin: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ancestral(start: Any, stop: Any) -> tuple[Any, Any]:
-    """Return (down, up): go from sigma `start` to down, then add noise of deviation up to be at `stop`."""
-    return stop**2 / start, stop * np.sqrt(1 - (stop / start) ** 2)
+    """Return (down, up): go from sigma `start` to down, then add noise of deviation up to be at `stop`.
+
+    A step that rises (as the first of 1000 after rescale_betas_zero_snr) has no room for noise; diffusers' is NaN.
+    """
+    return np.minimum(stop**2 / start, stop), stop * np.sqrt(np.maximum(1 - (stop / start) ** 2, 0))
 
 
 def trapezoid(table: Table, second: np.ndarray, dt: np.ndarray) -> Table:

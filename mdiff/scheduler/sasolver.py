@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 
 from mdiff.scheduler.family import LOG_SNR, LOWEST, SPACED, LogSnrScheduler, Request, Table
-from mdiff.scheduler.integral import adams_weights, lagged
+from mdiff.scheduler.integral import adams_weights, lagged, multistep_orders
 from mdiff.scheduler.table import NOISE
 
 ORDERS = {"predictor_order": 2, "corrector_order": 2, "tau_func": None, "algorithm_type": "data_prediction"}
@@ -37,13 +37,14 @@ class SASolverScheduler(LogSnrScheduler):
         # `next` begins as the sample to go on from: the predicted one, or S and the integral with the newest output.
         table = self._table(points, levels, not by_data).mix(x=row == 0, s=row > 0)
         past = [lagged(log_snr[:-1], lag) for lag in range(max(own.predictor_order, own.corrector_order))]
-        orders = np.minimum(np.minimum(own.corrector_order, lagged(left + 1.0, 1)), row + 1)
+        orders = multistep_orders(np.append(h[:-1], 1.0), own.corrector_order)  # a last step of no length matters not
+        orders = np.minimum(orders, np.append(1, left[:-1] + 1))
         before = *(lagged(values, 1) for values in step), past[: own.corrector_order]
         table.add(self._weights(*before, orders=orders), where=row > 0)
         table.next[:] *= carry[:, None]
         table.next[:, NOISE] = sigma[1:] * noise
         table.keep[:] = table.next
-        orders = np.minimum(np.minimum(own.predictor_order, left), row + 1)
+        orders = np.minimum(multistep_orders(h, own.predictor_order), left)
         return table.put(draw=True).add(self._weights(*step, past[: own.predictor_order], orders=orders))
 
     def _weights(self, start: Any, stop: Any, scale: Any, k: Any, past: Any, *, orders: Any) -> list[Any]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from mdiff.scheduler.config import SchedulerError
 from mdiff.scheduler.family import LOG_SNR, SPACED, ZERO_SNR, LogSnrScheduler, Request, Table
-from mdiff.scheduler.integral import adams_weights, lagged
+from mdiff.scheduler.integral import adams_weights, lagged, multistep_orders
 from mdiff.scheduler.schedule import shifted_levels
 
 UNIPC = {"solver_order": 2, "predict_x0": True, "solver_type": "bh2", "lower_order_final": True, "solver_p": None}
@@ -37,7 +37,7 @@ class UniPCMultistepScheduler(LogSnrScheduler):
         alpha, sigma, log_snr = self._split(levels)
         data, noise = (alpha, sigma) if self.own.predict_x0 else (sigma, alpha)
         rows = np.arange(len(points))
-        orders = np.minimum(self.own.solver_order, rows + 1)
+        orders = multistep_orders(np.diff(log_snr), self.own.solver_order)
         orders = np.minimum(orders, len(rows) - rows) if self.own.lower_order_final else orders
         orders[-1] = 1 if levels[-1] == 0 else orders[-1]
         carry, step = noise[1:] / noise[:-1], (log_snr[:-1], log_snr[1:], data[1:], orders)

@@ -93,6 +93,40 @@ def test_12771_more_steps_than_timesteps():
     assert np.abs(registers.x - exact).max() < 1e-3 * DEVIATION
 
 
+@pytest.mark.parametrize("name", ["UniPCMultistepScheduler", "SASolverScheduler", "DPMSolverMultistepScheduler"])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_12771_a_step_of_no_length_begins_the_past_anew(name, order):
+    """No difference is taken over it, whatever the order: NaN in diffusers for all three."""
+    orders = dict.fromkeys(("solver_order", "predictor_order", "corrector_order"), order)
+    options = {key: value for key, value in orders.items() if key in SCHEDULERS[name].defaults}
+    table = SCHEDULERS[name](**LATENT, **options).table(1000)
+    repeated = np.flatnonzero(np.diff(table.sigma) == 0)
+    assert len(repeated) > 0
+    assert np.isfinite(table.next).all()
+    assert np.isfinite(table.keep).all()
+
+
+def test_12771_unipc_goes_on_over_a_step_of_no_length():
+    scheduler = SCHEDULERS["UniPCMultistepScheduler"](**LATENT, solver_order=3)
+    table = scheduler.table(1000)
+    levels, best = noise_levels(scheduler, table), network(scheduler, table)
+    registers = table.begin(np.linspace(-2, 2, 9))
+    start, last = (levels[0][0], levels[1][0]), (levels[0][-1], levels[1][-1])
+    exact = transported(registers.x, start, last)
+    for row in range(999):
+        registers = table.apply(row, registers, best(table.input(row, registers), row))
+    assert np.abs(registers.x - exact).max() < 1e-3 * DEVIATION
+
+
+def test_ancestral_steps_that_rise_add_no_noise():
+    """After rescale_betas_zero_snr the first of 1000 linear steps rises from 2^12; diffusers takes a negative root."""
+    options = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    table = SCHEDULERS["EulerAncestralDiscreteScheduler"](**options).table(1000)
+    assert table.sigma[1] > table.sigma[0]
+    assert table.next[0, 3] == 0
+    assert np.isfinite(run(table)).all()
+
+
 def test_9090_pndm_repeats_a_timestep_within_its_first_step():
     """The second timestep is evaluated twice, for the first step: the table says so, and costs one more."""
     scheduler = PNDMScheduler(**LATENT, skip_prk_steps=True, steps_offset=1)
