@@ -125,4 +125,4 @@ def shifted_levels(levels: np.ndarray, shift: float, mu: float | None, config: A
     if mu is not None:
         shift = math.exp(mu) if config.get("time_shift_type") == "exponential" else mu
     levels, terminal = shift * levels / (1 + (shift - 1) * levels), config.get("shift_terminal")
-    return levels if terminal is None or levels[-1] == 1 else 1 - (1 - levels) * (1 - terminal) / (1 - levels[-1])
+    return levels if terminal is None or levels[-1] == 1 else 1 - (1 - levels) / ((1 - levels[-1]) / (1 - terminal))
