@@ -13,8 +13,8 @@ STAGES = ("text_encoders", "unet", "vae")  # the parts of a model, in the order 
 class Memory:
     """How memory is saved.
 
-    `vae_tiling` decodes images larger than a tile in parts, or with ``"auto"`` those larger than the model's own size,
-    whose decoding would take more than it was made for. `attention_slicing` takes the queries in parts.
+    `vae_tiling` decodes in tiles, with ``"auto"`` only images larger than the model's own size, so that decoding takes
+    no more than it does for what the model was made for. `attention_slicing` takes the queries in parts.
     `free_text_encoders` lets the text encoders go once the prompts are encoded. `vae_slicing` says that images are
     decoded one at a time, which is always so.
     """
