@@ -263,3 +263,22 @@ def test_a_model_outside_is_taken_from_the_command_line_and_is_no_variation(plac
     escaped = outside.replace("'", "\\'")
     with pytest.raises(MdiffError, match="steps"):  # past the check of paths, at the next mistake
         replay(image, words=[f"model.path='{escaped}'"])
+
+
+def test_what_saves_memory_and_shapes_guidance_is_made_again(place):
+    """Tiles, slices, a guidance interval and rescaled guidance are in the recipe; an interval of all steps is none."""
+    usual = job_from(config(steps=4), Path("unusual") / "usual")
+    changes = {
+        "memory": {"vae_tiling": True, "attention_slicing": True, "free_text_encoders": True},
+        "guidance_rescale": 0.7,
+        "guidance_interval": [0.25, 0.75],
+    }
+    changes["model"] = config()["model"] | {"keep": ["vae"]}
+    unusual = job_from(config(steps=4, **changes), Path("unusual") / "changed")
+    whole = job_from(config(steps=4, guidance_interval=[0, 1]), Path("unusual") / "whole")
+    outcomes = run_jobs([usual, unusual, whole], progress=False)
+    assert {outcome.status for outcome in outcomes} == {"complete"}
+    first, changed, same = (outcome.record["images"][0]["sha256"] for outcome in outcomes)
+    assert first == same and first != changed
+    again = replay(Path("unusual") / "changed" / "image_000.png", Path("again"))
+    assert again.comparison.identical and not again.differences
