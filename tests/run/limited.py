@@ -11,8 +11,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mdiff.model import ModelSource
-from mdiff.run import Job, PromptPair, run_jobs
+from mdiff.run import run_jobs
+from tests.run.tiny import tiny_job
 
 
 def _virtual_bytes() -> int:
@@ -23,24 +23,7 @@ def _virtual_bytes() -> int:
 def main() -> None:
     """Read the command line."""
     checkpoint, folder, room, changes = sys.argv[1:]
-    job = Job(
-        folder=Path(folder) / "first",
-        requested={"guidance": 3.0},
-        model=ModelSource(path=checkpoint),
-        scheduler_target="EulerDiscreteScheduler",
-        scheduler_options={},
-        precision="fp32",
-        device="cpu",
-        device_id=0,
-        prompts=(PromptPair("the cat", "dog"),),
-        steps=1,
-        guidance=3.0,
-        seed=0,
-        num_images=1,
-        width=16,
-        height=16,
-        batch=1,
-    )
+    job = tiny_job(checkpoint, Path(folder) / "first", steps=1)
     told = [run_jobs([job])[0].record]
     resource.setrlimit(resource.RLIMIT_AS, (_virtual_bytes() + int(room) * 10**6, resource.RLIM_INFINITY))
     # one after the other: what comes after a failure has to work as well

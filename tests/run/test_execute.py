@@ -12,9 +12,10 @@ from safetensors.numpy import load_file, save_file
 
 from mdiff.errors import MdiffError
 from mdiff.model import ModelSource
-from mdiff.run import Job, PromptPair, run_jobs
+from mdiff.run import PromptPair, run_jobs
 from mdiff.run.png import pixel_digest, read_back
 from tests.checkpoint import make_checkpoint
+from tests.run.tiny import tiny_job
 
 CELL_KEYS = {
     "schema", "status", "fingerprint", "error", "requested", "effective", "images", "timing", "memory", "weights",
@@ -29,24 +30,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def job(checkpoint, tmp_path):
-    return Job(
-        folder=tmp_path / "sweep" / "cell",
-        requested={"steps": 2, "guidance": 3.0},
-        model=ModelSource(path=str(checkpoint)),
-        scheduler_target="EulerDiscreteScheduler",
-        scheduler_options={},
-        precision="fp32",
-        device="cpu",
-        device_id=0,
-        prompts=(PromptPair("the cat", "dog"),),
-        steps=2,
-        guidance=3.0,
-        seed=0,
-        num_images=1,
-        width=16,
-        height=16,
-        batch=1,
-    )
+    return tiny_job(checkpoint, tmp_path / "sweep" / "cell", requested={"steps": 2, "guidance": 3.0})
 
 
 def cell(job, name, **changes):

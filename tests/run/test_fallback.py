@@ -12,11 +12,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mdiff import device as devices
-from mdiff.model import Memory, ModelSource
-from mdiff.run import Job, PromptPair, run_jobs
+from mdiff.model import Memory
+from mdiff.run import run_jobs
 from mdiff.run.fallback import Fallbacks
 from mdiff.run.png import read_back
 from tests.checkpoint import make_checkpoint
+from tests.run.tiny import tiny_job
 
 ALL = ("vae_tiling", "attention_slicing", "halve_batch")
 
@@ -91,24 +92,7 @@ def overflowing(tmp_path, monkeypatch):
     save_file(tensors, path, metadata={"format": "pt"})
     half = devices.Precision("fp16", "float16", "float32", "float16")
     monkeypatch.setattr(devices, "resolve_precision", lambda *given, **options: half)
-    return Job(
-        folder=tmp_path / "sweep" / "cell",
-        requested={"guidance": 3.0},
-        model=ModelSource(path=str(folder)),
-        scheduler_target="EulerDiscreteScheduler",
-        scheduler_options={},
-        precision="fp16",
-        device="cpu",
-        device_id=0,
-        prompts=(PromptPair("the cat", "dog"),),
-        steps=2,
-        guidance=3.0,
-        seed=0,
-        num_images=2,
-        width=16,
-        height=16,
-        batch=1,
-    )
+    return tiny_job(folder, tmp_path / "sweep" / "cell", precision="fp16", num_images=2)
 
 
 def test_a_vae_that_overflows_decodes_in_float32_where_that_is_allowed(overflowing):

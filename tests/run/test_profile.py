@@ -7,12 +7,12 @@ import pytest
 
 from mdiff.engine import Engine, Evaluation, Stopwatch
 from mdiff.engine.profile import STOPPED
-from mdiff.model import ModelSource
-from mdiff.run import Job, PromptPair, run_jobs
+from mdiff.run import run_jobs
 from mdiff.run.profile import CellProfile
 from mdiff.scheduler import HeunDiscreteScheduler
 from tests.checkpoint import make_checkpoint
 from tests.engine.test_engine import PointDenoiser, trajectory
+from tests.run.tiny import tiny_job
 
 TIMING = {"load_s": 1.0, "compile_s": 2.0, "encode_s": 0.5, "denoise_s": 0.0, "decode_s": 0.25, "save_s": 0.125}
 PARTS = {"time_embedding", "context_projection", "denoise", "guidance", "executor", "other"}
@@ -65,22 +65,13 @@ def test_the_engine_shares_a_call_among_its_images_by_rows():
 
 def test_a_profiled_cell_has_the_pixels_and_the_fingerprint_of_any_other(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "checkpoint", "sd15-tiny")
-    plain = Job(
-        folder=tmp_path / "sweep" / "plain",
+    plain = tiny_job(
+        checkpoint,
+        tmp_path / "sweep" / "plain",
         requested={"steps": 3},
-        model=ModelSource(path=str(checkpoint)),
         scheduler_target="HeunDiscreteScheduler",
-        scheduler_options={},
-        precision="fp32",
-        device="cpu",
-        device_id=0,
-        prompts=(PromptPair("the cat", "dog"),),
         steps=3,
-        guidance=3.0,
-        seed=0,
         num_images=2,
-        width=16,
-        height=16,
         batch=2,
     )
     profiled = replace(plain, folder=plain.folder.with_name("profiled"), profile=True)
