@@ -1,7 +1,7 @@
 """mdiff: declarative, config-driven image generation on MindSpore.
 
-`DiffusionPipeline`, `Generator` and every scheduler class are imported when they are first asked for, so that
-``import mdiff`` costs nothing.
+`DiffusionPipeline`, `Generator`, every scheduler class and the few names that come with them are imported when they
+are first asked for, so that ``import mdiff`` costs nothing.
 """
 
 import importlib
@@ -9,7 +9,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_HOMES = {"DiffusionPipeline": "mdiff.pipeline", "Generator": "mdiff.noise", "MdiffError": "mdiff.errors"}
+_HOMES = {"Generator": "mdiff.noise", "MdiffError": "mdiff.errors"}
+_PIPELINES = ("DiffusionPipeline", "StableDiffusionPipeline", "StableDiffusionXLPipeline")
+_HOMES |= dict.fromkeys((*_PIPELINES, "AutoencoderKL", "make_image_grid"), "mdiff.pipeline")
 
 
 def __getattr__(name: str) -> Any:

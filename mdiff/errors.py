@@ -1,4 +1,4 @@
-"""The one error that users see: a clear sentence, never a traceback."""
+"""The errors that users see: a clear sentence, never a traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class MdiffError(Exception):
     """Something the user can act on: what is wrong, where, and the nearest valid choice, in one sentence."""
+
+
+class SchedulerError(MdiffError, ValueError):
+    """A scheduler option or argument that cannot be used; also a ValueError, as callers of that interface expect."""
 
 
 def nearest(value: object, choices: Iterable[object], limit: int = 3) -> str:

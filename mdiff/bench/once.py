@@ -48,11 +48,12 @@ def start_mdiff(folder: str, side_length: int) -> float:
     from mdiff.noise import Generator
     from mdiff.pipeline.request import ImageRequest, Text
     from mdiff.pipeline.session import Session
-    from mdiff.scheduler import build
+    from mdiff.scheduler import solver_class
 
     description = describe(ModelSource(path=folder))
     device = devices.choose("auto")
-    table = build(description.scheduler_class, {}, description.scheduler_config).table(4)
+    scheduler = solver_class(description.scheduler_class).from_config(description.scheduler_config)
+    table = scheduler.table(4)
     devices.activate(device)
     began = time.perf_counter()
     session = Session(description, device, devices.resolve_precision("fp32", device))

@@ -99,7 +99,12 @@ def _start(row: Row, options: argparse.Namespace, folder: Path) -> dict[str, Any
             for _ in range(1 + options.rounds)
         ]
     seconds = statistics.median(told[1:])
-    return {"mdiff": seconds, "first process": told[0], "limit": row.limit, "kept": seconds <= (row.limit or 0)}
+    return {
+        "mdiff": seconds,
+        "first process": told[0],
+        "limit": row.limit,
+        "kept": row.limit is not None and seconds <= row.limit,
+    }
 
 
 def _once(folder: Path, rounds: int, key: str, *words: str) -> dict[str, list[float]]:

@@ -39,7 +39,7 @@ from mdiff.errors import MdiffError
 from mdiff.model import ModelSource, describe
 from mdiff.prompt import Prompts
 from mdiff.run.job import Job, PromptPair
-from mdiff.scheduler import build, check
+from mdiff.run.solver import build, check
 
 _describe = functools.lru_cache(maxsize=64)(describe)
 _device = functools.lru_cache(maxsize=64)(devices.choose)

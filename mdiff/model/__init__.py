@@ -5,7 +5,7 @@ from typing import Any
 from mdiff.model.describe import describe
 from mdiff.model.description import Description
 from mdiff.model.memory import DEFAULT_MEMORY, STAGES, Memory, check_keep
-from mdiff.model.source import Lora, ModelSource
+from mdiff.model.source import Lora, ModelSource, Part
 
 __all__ = [
     "DEFAULT_MEMORY",
@@ -14,6 +14,7 @@ __all__ = [
     "Lora",
     "Memory",
     "ModelSource",
+    "Part",
     "check_keep",
     "describe",
     "load",

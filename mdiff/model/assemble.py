@@ -44,6 +44,11 @@ class Model:
         for key in [key for key in self._networks if key[0] == name]:
             del self._networks[key]
 
+    def exchange(self, description: Description, precision: Any) -> None:
+        """Load what is not loaded yet from another description of the same kind of model."""
+        description.fetch()
+        self.description, self._precision = description, precision
+
     @property
     def text_encoders(self) -> tuple[Any, ...]:
         """The text encoders, in the order in which their states are joined."""

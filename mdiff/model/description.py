@@ -150,7 +150,11 @@ class Description:
         return sum(math.ceil(part.weights.nbytes) for part in self.components.values())
 
     def digests(self) -> dict[str, str]:
-        """The sha256 of each component's weight file (of the list of shards), tokenizer and LoRA."""
+        """The sha256 of each component's weight file (of the list of shards), tokenizer and LoRA, looked up once."""
+        return dict(self._digests)
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
         digests = {name: part.digest() for name, part in self.components.items()}
         digests |= {tokenizer.name: tokenizer.digest() for tokenizer in self.tokenizers}
         return digests | {f"lora_{place}": lora.digest() for place, lora in enumerate(self.loras, 1)}

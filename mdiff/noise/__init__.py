@@ -1,5 +1,5 @@
-"""Host noise: the same seed gives the same picture on every device."""
+"""Noise: the stream of a seed, the levels of training and of a run (`schedule`), what networks say (`prediction`)."""
 
-from mdiff.noise.generator import Generator, NoiseSource, SharedNoise, draw
+from mdiff.noise.generator import Generator, NoiseSource, SharedNoise, draw, noised
 
-__all__ = ["Generator", "NoiseSource", "SharedNoise", "draw"]
+__all__ = ["Generator", "NoiseSource", "SharedNoise", "draw", "noised"]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -81,7 +81,12 @@ def _box_muller(uniform: np.ndarray) -> np.ndarray:
 
 
 def draw(generator: object, shape: Sequence[int]) -> np.ndarray:
-    """Return standard normal float32 noise of `shape` from mdiff's `Generator` or a numpy `Generator`."""
+    """Return standard normal float32 noise of `shape` from mdiff's `Generator` or a numpy `Generator`.
+
+    From a list of them, each makes the noise of one index of the leading axis.
+    """
+    if isinstance(generator, list):
+        return np.concatenate([draw(one, (1, *shape[1:])) for one in generator])
     if hasattr(generator, "randn"):
         return generator.randn(shape)
     if isinstance(generator, np.random.Generator):
@@ -89,6 +94,21 @@ def draw(generator: object, shape: Sequence[int]) -> np.ndarray:
     raise MdiffError(
         f"generator is {type(generator).__name__}; it takes mdiff.Generator(seed) or numpy.random.default_rng(seed)"
     )
+
+
+def noised(original: Any, noise: Any, alpha: np.ndarray, sigma: np.ndarray) -> Any:
+    """Return alpha `original` + sigma `noise`, with one alpha and sigma (B,) for each index of the leading axis.
+
+    Where all are the same, `original` needs no batch axis. It may be an array or a MindSpore tensor.
+    """
+
+    def shaped(levels: np.ndarray) -> Any:
+        if np.all(levels == levels[0]):
+            return float(levels[0])
+        values = levels.astype(np.float32).reshape(-1, *[1] * (len(original.shape) - 1))
+        return values if isinstance(original, np.ndarray) else type(original)(values)
+
+    return original * shaped(alpha) + noise * shaped(sigma)
 
 
 class SharedNoise:

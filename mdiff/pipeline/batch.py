@@ -107,19 +107,19 @@ def explore(
     `lengths` are the evaluations of the images still to make. `trial` returns None for a size that there is no room
     for; once `stopping` no other is begun.
     """
-    start = min((size for size, each in known.items() if each is not None), key=lambda s: known[s] or 0, default=usual)
-    start = min(start, len(lengths))
+    timed = {size: each for size, each in known.items() if each is not None}
+    start = min(min(timed, key=timed.__getitem__, default=usual), len(lengths))
     if not (_untried(start, known, len(lengths)) and sum(lengths) > 4 * CALLS / SHARE):
         return  # everything is known, or the trials' own calls would be too many for the job
     first = trial(start)
     if first is None:
         return
-    known[start] = first.seconds
+    known[start] = best = first.seconds
     allowed = SHARE * network_calls(lengths, start) * start * first.seconds
     compile_s, spent = first.compile_s, CALLS * start * first.seconds
     while (sizes := _untried(start, known, len(lengths))) and not stopping():
         size = sizes[0]
-        if spent + compile_s + (CALLS + 1) * size * (known[start] or 0) > allowed:
+        if spent + compile_s + (CALLS + 1) * size * best > allowed:
             return
         began = time.perf_counter()
         found = trial(size)
@@ -127,8 +127,8 @@ def explore(
         known[size] = None if found is None else found.seconds
         if found is not None:
             compile_s = found.compile_s
-            if found.seconds < BETTER * (known[start] or 0):
-                start = size
+            if found.seconds < BETTER * best:
+                start, best = size, found.seconds
 
 
 def _untried(best: int, known: Mapping[int, float | None], most: int) -> list[int]:

@@ -16,7 +16,7 @@ from mdiff.pipeline.argument import Prompt, embeddings, interval, noise_sources,
 from mdiff.pipeline.batch import automatic_batch
 from mdiff.pipeline.request import WHOLE, ImageRequest
 from mdiff.pipeline.session import Session
-from mdiff.scheduler import Scheduler, build
+from mdiff.scheduler import Scheduler, solver_class
 
 OUTPUT_TYPES = ("pil", "np", "latent")
 
@@ -65,10 +65,8 @@ class DiffusionPipeline:
         source = ModelSource(path=str(pretrained_model_name_or_path), revision=revision, variant=variant, **options)
         description = describe(source)
         chosen = devices.choose(device)
-        precision = devices.resolve_precision(
-            precision_name(mindspore_dtype), chosen, force_upcast_vae=description.force_upcast_vae
-        )
-        scheduler = build(description.scheduler_class, {}, description.scheduler_config)
+        precision = _precision(precision_name(mindspore_dtype), chosen, description)
+        scheduler = solver_class(description.scheduler_class).from_config(description.scheduler_config)
         return cls(Session(description, chosen, precision), scheduler)
 
     @property
@@ -78,8 +76,14 @@ class DiffusionPipeline:
 
     @property
     def vae(self) -> Any:
-        """The autoencoder, a MindSpore cell."""
+        """The autoencoder, a MindSpore cell; the path of another, or `AutoencoderKL.from_pretrained`'s, can be set."""
         return self._session.model.vae
+
+    @vae.setter
+    def vae(self, part: Any) -> None:
+        session = self._session
+        description = describe(replace(session.description.source, vae=part))
+        session.exchange("vae", description, _precision(session.precision.requested, session.device, description))
 
     @property
     def text_encoder(self) -> Any:
@@ -278,3 +282,7 @@ class DiffusionPipeline:
         if output_type == "np":
             return unit
         return [Image.fromarray(pixels) for pixels in np.round(unit * 255).astype(np.uint8)]
+
+
+def _precision(requested: str, device: Any, description: Any) -> Any:
+    return devices.resolve_precision(requested, device, force_upcast_vae=description.force_upcast_vae)

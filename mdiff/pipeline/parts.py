@@ -58,6 +58,12 @@ class Parts:
                 if name == stage or (stage == "text_encoders" and name.startswith("text_encoder")):
                     self.model.release(name)
 
+    def exchange(self, component: str, description: Any, precision: Any) -> None:
+        """Let a component go, and take it from `description` when it is next needed."""
+        self.release((component,))
+        self._description, self._precision = description, precision
+        self.model.exchange(description, precision)
+
     def restart(self) -> None:
         """Drop what was compiled, networks stay: after a call that failed, MindSpore refuses that graph for good."""
         for made in self._made.values():

@@ -16,6 +16,7 @@ from mdiff.nn.guidance import guidance_embedding
 from mdiff.pipeline.clock import Clock
 from mdiff.pipeline.request import Conditioning, ImageRequest
 from mdiff.pipeline.text import TextEncoding
+from mdiff.scheduler import Registers
 
 
 class Session:
@@ -90,7 +91,7 @@ class Session:
         return Trajectory(
             key=key,
             table=request.table,
-            registers=request.table.begin(begin),
+            registers=Registers(begin),
             positive=positive,
             negative=negative,
             guidance=request.guidance,
@@ -172,6 +173,11 @@ class Session:
         if not np.isfinite(image).all():
             raise NotFiniteError(self.precision.vae if number is None else number)
         return image
+
+    def exchange(self, component: str, description: Any, precision: Any) -> None:
+        """Take `component` from `description`, which is the same model in all else; what else is loaded stays."""
+        self.description, self.precision = description, precision
+        self.parts.exchange(component, description, precision)
 
     def restart(self) -> None:
         """Make a session usable again in which a network call failed."""

@@ -187,8 +187,9 @@ def _items(index: int, cell: Cell) -> Iterable[Item]:
 def _key(name: str, values: Iterable[str]) -> Key:
     distinct = set(values)
     numbers = {value: _number(value) for value in distinct if value not in (ABSENT, "null")}
-    if numbers and all(number is not None for number in numbers.values()):
-        return Key(name, tuple(sorted(distinct, key=lambda value: numbers.get(value) or 0.0)), True)
+    known = {value: number for value, number in numbers.items() if number is not None}
+    if known and len(known) == len(numbers):
+        return Key(name, tuple(sorted(distinct, key=lambda value: known.get(value, 0.0))), True)
     return Key(name, tuple(sorted(distinct, key=natural)), False)
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from mdiff.report.fidelity import psnr
 from mdiff.report.grid import Grid
 from mdiff.report.measure import Fidelity
 from mdiff.report.record import Cell
+from mdiff.run.store import json_text
 
 SCHEMA = 1
 TIMES = ("load_s", "compile_s", "encode_s", "denoise_s", "decode_s", "save_s", "total_s")
@@ -31,7 +31,7 @@ def write_json(folder: str, rows: Sequence[Mapping[str, Any]], grid: Grid, refer
     """Return the text of `index.json`; an infinite PSNR, which JSON has no number for, is null beside an mse of 0."""
     varies = [key.name for key in grid.keys]
     content = {"schema": SCHEMA, "folder": folder, "varies": varies, "reference": reference, "cells": rows}
-    return json.dumps(content, indent=1, ensure_ascii=True, default=str) + "\n"
+    return json_text(content, ensure_ascii=True, default=str) + "\n"
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], grid: Grid) -> str:

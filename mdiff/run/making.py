@@ -1,5 +1,7 @@
 """A cell while it is being made: its images one by one, then its record."""
 
+import functools
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -78,8 +80,8 @@ class MakingCell:
         images = [self.images[index] for index in sorted(self.images)]
         profile = None if self.profile is None else self.profile.told(timing)
         told = record(self.planned, self._effective(), images, timing, device_peak_mb, self.error, profile)
-        config = yaml.dump(dict(self.planned.job.requested), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-        write_text(self.staging.path / "config.yaml", config)
+        config = [_yaml(key, json.dumps(value)) for key, value in self.planned.job.requested.items()]
+        write_text(self.staging.path / "config.yaml", "".join(config))
         self.staging.publish(told)
         return told
 
@@ -89,6 +91,12 @@ class MakingCell:
     def _entry(self, facts: dict[str, Any], index: int) -> dict[str, Any]:
         name = image_name(index)
         return {"file": name, **facts, "bytes": (self.staging.path / name).stat().st_size}
+
+
+@functools.lru_cache(maxsize=1024)
+def _yaml(key: str, value: str) -> str:
+    """An entry of a config, its value given as JSON; most cells of a sweep have most of them in common."""
+    return yaml.dump({key: json.loads(value)}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def image_request(planned: PlannedCell, index: int) -> ImageRequest:

@@ -12,8 +12,9 @@ from mdiff import device as devices
 from mdiff.errors import MdiffError
 from mdiff.model import describe
 from mdiff.run.job import Job
+from mdiff.run.solver import build
 from mdiff.run.store import missing_images, read_record
-from mdiff.scheduler import Table, build
+from mdiff.scheduler import Table
 
 # Raised when a change to mdiff's arithmetic moves pixels, so that older cells are not taken for today's.
 NUMERICS = 2

@@ -3,31 +3,25 @@
 import inspect
 import json
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from mdiff.errors import nearest
-from mdiff.noise import draw
-from mdiff.scheduler.config import CHOICES, RESPACINGS, Config, SchedulerError, checked
+from mdiff.errors import SchedulerError, nearest
+from mdiff.noise import draw, noised
+from mdiff.scheduler.config import CHOICES, RESPACINGS, Config, checked
 from mdiff.scheduler.table import Registers, Table
 
 FILE = "scheduler_config.json"
+Request = SimpleNamespace  # what a table is asked for: steps, timesteps and sigmas (or None), begin, and every option
 SCHEDULERS: dict[str, type["Scheduler"]] = {}
 OUTPUTS = {
     second: namedtuple("SchedulerOutput", ["prev_sample", *([second] if second else [])])
     for second in ("", "pred_original_sample", "denoised", "pred_noised_sample")
 }
-
-
-class Request(SimpleNamespace):
-    """What a table is asked for: `steps`, `timesteps` and `sigmas` (arrays or None), the evaluation to `begin` at.
-
-    Every option of the run and of its steps stands beside them under its own name.
-    """
 
 
 class Scheduler:
@@ -45,6 +39,7 @@ class Scheduler:
     step_defaults: ClassVar[dict[str, Any]] = {}  # further options of step
     reports: ClassVar[str] = ""  # the second field of step's result
     memoryless: ClassVar[bool] = False  # a step depends on nothing but its own timestep
+    _compile: Callable[[Request], Table]  # the solver's mathematics
 
     def __init_subclass__(cls) -> None:
         if "defaults" in vars(cls):  # a solver, not a family of them
@@ -105,10 +100,7 @@ class Scheduler:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / FILE).write_text(json.dumps(plain, indent=2, default=list) + "\n", encoding="utf-8")
 
-    @property
-    def compatibles(self) -> list[type["Scheduler"]]:
-        """The solvers that `from_config` can make of this one: all."""
-        return list(SCHEDULERS.values())
+    compatibles = property(lambda self: list(SCHEDULERS.values()), doc="The solvers that `from_config` can make of it.")
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps
@@ -140,9 +132,6 @@ class Scheduler:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a step to sigma = 0 has no lambda
                 self._tables[request] = self._compile(Request(steps=int(steps), begin=begin, **arrays, **known))
         return self._tables[request]
-
-    def _compile(self, asked: Request) -> Table:
-        raise TypeError(f"{type(self).__name__} is a family of solvers, not one of them")
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, **options: Any) -> None:
         """Choose the run that `step` walks through; `options` are those of `table`, `device` is ignored."""
@@ -219,7 +208,7 @@ class Scheduler:
         if half:
             model_output, sample = model_output.astype("float32"), sample.astype("float32")
         if table.draw[row] and noise is None:
-            noise = _noise(np.random.default_rng() if generator is None else generator, sample.shape)
+            noise = draw(np.random.default_rng() if generator is None else generator, sample.shape)
             noise = noise if isinstance(sample, np.ndarray) else type(sample)(noise)
         self._registers = table.apply(row, self._registers._replace(x=sample), model_output, noise)
         self._row = row + 1
@@ -235,18 +224,12 @@ class Scheduler:
 
     def add_noise(self, original_samples: Any, noise: Any, timesteps: Any) -> Any:
         """Return `original_samples` (B, ...) with `noise` at the level of each of the `timesteps` (B,)."""
-        alpha, sigma = (_like(level, original_samples) for level in self._levels(np.atleast_1d(np.asarray(timesteps))))
-        return original_samples * alpha + noise * sigma
+        return noised(original_samples, noise, *self._levels(np.atleast_1d(np.asarray(timesteps))))
 
 
-def _noise(generator: Any, shape: tuple[int, ...]) -> np.ndarray:
-    several = isinstance(generator, list)
-    return np.concatenate([draw(one, (1, *shape[1:])) for one in generator]) if several else draw(generator, shape)
-
-
-def _like(levels: np.ndarray, sample: Any) -> Any:
-    """Return one number, or one for each leading index of `sample`, of the sample's own type."""
-    if np.all(levels == levels[0]):
-        return float(levels[0])
-    shaped = levels.astype(np.float32).reshape(-1, *[1] * (len(sample.shape) - 1))
-    return shaped if isinstance(sample, np.ndarray) else type(sample)(shaped)
+def solver_class(name: str) -> type[Scheduler]:
+    """Return the solver that diffusers calls `name`; SchedulerError where there is none."""
+    name = name.removeprefix("mdiff.scheduler.")
+    if name not in SCHEDULERS:
+        raise SchedulerError(f"there is no scheduler class {name!r}{nearest(name, SCHEDULERS)}")
+    return SCHEDULERS[name]

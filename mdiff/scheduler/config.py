@@ -2,15 +2,9 @@
 
 from typing import Any, NoReturn
 
-from mdiff.errors import MdiffError, nearest
+from mdiff.errors import SchedulerError, nearest
 
-RESPACINGS = {
-    kind: f"use_{kind}_{'lambdas' if kind == 'lu' else 'sigmas'}" for kind in ("karras", "exponential", "beta", "lu")
-}
-
-
-class SchedulerError(MdiffError, ValueError):
-    """A scheduler option or argument that cannot be used; also a ValueError, as callers of this interface expect."""
+RESPACINGS = {kind: f"use_{kind}_sigmas" for kind in ("karras", "exponential", "beta")} | {"lu": "use_lu_lambdas"}
 
 
 class Config(dict):
@@ -29,7 +23,7 @@ class Config(dict):
 
 # What each option may be, None for one that may be left open. A class changes it with `choices`.
 CHOICES: dict[str, tuple] = {
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
+    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "exp", "laplace", "sigmoid"),
     "prediction_type": ("epsilon", "v_prediction", "sample"),
     "timestep_spacing": ("leading", "linspace", "trailing"),
     "final_sigmas_type": ("zero", "sigma_min"),

@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 
+from mdiff.noise.prediction import noise_weights
 from mdiff.scheduler.family import DISCRETE, LEADING, Request, Table, TimestepScheduler
-from mdiff.scheduler.prediction import noise_weights
 
 
 class DDIMScheduler(TimestepScheduler):
@@ -45,10 +45,7 @@ class DDPMScheduler(TimestepScheduler):
     """
 
     defaults = DISCRETE | LEADING | {"variance_type": "fixed_small", "clip_sample": True}
-    choices = TimestepScheduler.choices | {
-        "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "laplace", "sigmoid"),
-        "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
-    }
+    choices = TimestepScheduler.choices | {"variance_type": TimestepScheduler.choices["variance_type"][1:]}  # not None
     reports = "pred_original_sample"
     memoryless = True
     custom = ("timesteps",)

@@ -3,8 +3,6 @@ import numpy as np
 from mdiff.scheduler.family import LOG_SNR, SPACED, LogSnrScheduler, Request, Table
 from mdiff.scheduler.integral import adams_weights, lagged, multistep_orders
 
-DEIS = {"solver_order": 2, "algorithm_type": "deis", "solver_type": "logrho", "lower_order_final": True}
-
 
 class DEISMultistepScheduler(LogSnrScheduler):
     """Log-rho Adams-Bashforth DEIS of Zhang and Chen 2022, https://arxiv.org/abs/2204.13902, section 3.2.
@@ -13,7 +11,8 @@ class DEISMultistepScheduler(LogSnrScheduler):
     polynomial in log rho. It ends at the least training sigma, and re-spaced runs repeat their last sigma.
     """
 
-    defaults = LOG_SNR | SPACED | DEIS
+    defaults = LOG_SNR | SPACED | {"solver_order": 2, "solver_type": "logrho"}
+    defaults |= {"algorithm_type": "deis", "lower_order_final": True}
     choices = LogSnrScheduler.choices | {"algorithm_type": ("deis",), "solver_type": ("logrho",)}
     repeats_last = True
 

@@ -1,8 +1,8 @@
 import numpy as np
 
+from mdiff.noise.schedule import timestep_of
 from mdiff.scheduler.family import LATENT, RESPACED, SIGMA, Request, SigmaScheduler, Table
 from mdiff.scheduler.integral import ancestral, two_stage
-from mdiff.scheduler.schedule import timestep_of
 
 
 class DPMSolverSDEScheduler(SigmaScheduler):

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from mdiff.scheduler.config import SchedulerError
+from mdiff.errors import SchedulerError
 from mdiff.scheduler.family import LOG_SNR, LOWEST, SPACED, ZERO_SNR, LogSnrScheduler, Request, Table
 from mdiff.scheduler.integral import exponential_weights, multistep
 

@@ -1,11 +1,11 @@
 import numpy as np
 
+from mdiff.noise.prediction import clip_function
+from mdiff.noise.schedule import linspace, respaced_sigmas
 from mdiff.scheduler.base import Scheduler
 from mdiff.scheduler.dpm_solver import DPM
 from mdiff.scheduler.family import CHURN, EPSILON, THRESHOLD, TRAIN, Request, Table
 from mdiff.scheduler.integral import churned, multistep
-from mdiff.scheduler.prediction import clip_function
-from mdiff.scheduler.schedule import linspace, respaced_sigmas
 
 EDM = TRAIN | {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5, "sigma_schedule": "karras", "rho": 7.0}
 KINDS = {"prediction_type": ("epsilon", "v_prediction"), "algorithm_type": ("dpmsolver++", "sde-dpmsolver++")}

@@ -1,10 +1,8 @@
 import numpy as np
 
+from mdiff.noise.schedule import timestep_of
 from mdiff.scheduler.family import CHURN, RESPACED, SIGMA, ZERO_SNR, Request, SigmaScheduler, Table
 from mdiff.scheduler.integral import ancestral, churned
-from mdiff.scheduler.schedule import timestep_of
-
-EULER = {"interpolation_type": "linear", "sigma_min": None, "sigma_max": None, "timestep_type": "discrete"}
 
 
 class EulerDiscreteScheduler(SigmaScheduler):
@@ -13,7 +11,8 @@ class EulerDiscreteScheduler(SigmaScheduler):
     https://arxiv.org/abs/2206.00364. With `s_churn` the noise is added after the network has seen x, as in diffusers.
     """
 
-    defaults = SIGMA | RESPACED | ZERO_SNR | EULER | {"final_sigmas_type": "zero"}
+    defaults = SIGMA | RESPACED | ZERO_SNR | {"interpolation_type": "linear", "timestep_type": "discrete"}
+    defaults |= {"sigma_min": None, "sigma_max": None, "final_sigmas_type": "zero"}
     step_defaults = CHURN
     custom = ("timesteps", "sigmas")
 

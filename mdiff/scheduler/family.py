@@ -1,19 +1,14 @@
-"""Three ways to write one noising process, and the runs through it: by timestep, by sigma, by log-SNR.
-
-All share the training betas. `TimestepScheduler` keeps x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) n and visits
-integer timesteps; `SigmaScheduler` keeps x = x0 + sigma n (Karras et al. 2022) and scales the network's input;
-`LogSnrScheduler` keeps the first form but steps in lambda = log(alpha / sigma) (Lu et al. 2022).
-"""
+"""Three ways to write one noising process, and the runs through it: by timestep, by sigma, by log-SNR."""
 
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from mdiff.scheduler import schedule
+from mdiff.errors import SchedulerError
+from mdiff.noise import schedule
+from mdiff.noise.prediction import clip_function, data_weights, noise_weights
 from mdiff.scheduler.base import Request, Scheduler
-from mdiff.scheduler.config import SchedulerError
-from mdiff.scheduler.prediction import clip_function, data_weights, noise_weights
 from mdiff.scheduler.table import Table
 
 TRAIN: dict[str, Any] = {"num_train_timesteps": 1000}
@@ -105,7 +100,7 @@ class TimestepScheduler(TrainedScheduler):
 
 
 class SigmaScheduler(TrainedScheduler):
-    """x = x0 + sigma n; the network sees x / sqrt(sigma^2 + 1)."""
+    """x = x0 + sigma n (Karras et al. 2022); the network sees x / sqrt(sigma^2 + 1)."""
 
     reports = "pred_original_sample"
 
@@ -134,7 +129,7 @@ class SigmaScheduler(TrainedScheduler):
 
 
 class LogSnrScheduler(TrainedScheduler):
-    """x = alpha x0 + sigma n, stepping in lambda = log(alpha / sigma); `levels` are the ratios sigma / alpha."""
+    """x = alpha x0 + sigma n, stepping in lambda = log(alpha / sigma) (Lu et al. 2022); `levels` are sigma / alpha."""
 
     run_defaults = Scheduler.run_defaults | {"mu": None}
     choices = Scheduler.choices | {"prediction_type": ("epsilon", "v_prediction", "sample", "flow_prediction")}

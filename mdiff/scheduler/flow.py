@@ -2,11 +2,11 @@ from typing import Any
 
 import numpy as np
 
+from mdiff.errors import SchedulerError
+from mdiff.noise.schedule import respaced_sigmas, shifted_levels
 from mdiff.scheduler.base import Scheduler
-from mdiff.scheduler.config import SchedulerError
 from mdiff.scheduler.family import CHURN, RESPACED, SHIFTED, TRAIN, Request, Table
 from mdiff.scheduler.integral import churned, trapezoid, two_stage
-from mdiff.scheduler.schedule import respaced_sigmas, shifted_levels
 
 FLOW_MATCH = TRAIN | {"shift": 1.0}
 DYNAMIC = FLOW_MATCH | SHIFTED | RESPACED | {"invert_sigmas": False, "shift_terminal": None}

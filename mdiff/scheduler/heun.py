@@ -12,7 +12,6 @@ class HeunDiscreteScheduler(SigmaScheduler):
 
     order = 2
     defaults = SIGMA | LATENT | RESPACED | CLIP
-    choices = SigmaScheduler.choices | {"beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "exp")}
     custom = ("timesteps",)
 
     def _compile(self, asked: Request) -> Table:

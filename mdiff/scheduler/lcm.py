@@ -1,8 +1,8 @@
 import numpy as np
 
-from mdiff.scheduler.config import SchedulerError
+from mdiff.errors import SchedulerError
+from mdiff.noise.prediction import data_weights, noise_weights
 from mdiff.scheduler.family import DISCRETE, LATENT, LEADING, Request, Table, TimestepScheduler
-from mdiff.scheduler.prediction import data_weights, noise_weights
 
 SIGMA_DATA = 0.5
 DISTILLED = DISCRETE | LATENT | LEADING | {"set_alpha_to_one": True}

@@ -2,10 +2,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mdiff.errors import SchedulerError
+from mdiff.noise.schedule import linspace
 from mdiff.scheduler.base import Scheduler
-from mdiff.scheduler.config import SchedulerError
 from mdiff.scheduler.family import BETAS, EPSILON, LEADING, TRAIN, Request, Table, TimestepScheduler
-from mdiff.scheduler.schedule import linspace
 from mdiff.scheduler.table import SAVED, SLOTS, H, M, X
 
 ADAMS_BASHFORTH = ((1,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))

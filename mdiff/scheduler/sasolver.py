@@ -2,12 +2,9 @@ from typing import Any
 
 import numpy as np
 
-from mdiff.scheduler.family import LOG_SNR, LOWEST, SPACED, LogSnrScheduler, Request, Table
+from mdiff.scheduler.family import LOG_SNR, LOWEST, SPACED, LogSnrScheduler, Request, Table, TimestepScheduler
 from mdiff.scheduler.integral import adams_weights, lagged, multistep_orders
 from mdiff.scheduler.table import NOISE
-
-ORDERS = {"predictor_order": 2, "corrector_order": 2, "tau_func": None, "algorithm_type": "data_prediction"}
-ORDERS |= {"lower_order_final": True}
 
 
 class SASolverScheduler(LogSnrScheduler):
@@ -17,7 +14,8 @@ class SASolverScheduler(LogSnrScheduler):
     corrector repeats the step with the noise that the predictor used. Ends at the least training sigma.
     """
 
-    defaults = LOG_SNR | SPACED | LOWEST | ORDERS
+    defaults = LOG_SNR | SPACED | LOWEST | {"predictor_order": 2, "corrector_order": 2, "lower_order_final": True}
+    defaults |= {"tau_func": None, "algorithm_type": "data_prediction"}
     choices = LogSnrScheduler.choices | {"algorithm_type": ("data_prediction", "noise_prediction")}
     repeats_last = True
 
@@ -58,6 +56,4 @@ class SASolverScheduler(LogSnrScheduler):
             weights[:2] = weights[0] + change, weights[1] - change
         return weights
 
-    def _levels(self, timesteps: np.ndarray) -> tuple[Any, Any]:
-        level = self._alpha_bar(timesteps.astype(np.int64))
-        return np.sqrt(level), np.sqrt(1 - level)
+    _levels = TimestepScheduler._levels  # of the training schedule, as in diffusers, whatever the run's are

@@ -27,7 +27,7 @@ SLOTS = 4
 class Registers(NamedTuple):
     """The state of one trajectory between two rows: arrays or tensors of the sample's shape."""
 
-    x: Any
+    x: Any  # in the beginning noise multiplied by the table's `init_scale`
     saved: Any = None
     history: tuple = (None,) * SLOTS
     stored: Any = None  # m of the last row
@@ -99,10 +99,6 @@ class Table:
         terms = [[[term for term in enumerate(row) if term[1]] for row in c.tolist()] for c in (self.next, self.keep)]
         return [(*row, *rest) for row, *rest in zip(scalars, *terms, self.dst.tolist(), strict=True)]
 
-    def begin(self, x0: Any) -> Registers:
-        """Return the registers of a run that starts from `x0` (already multiplied by `init_scale`)."""
-        return Registers(x0)
-
     def input(self, row: int, registers: Registers) -> Any:
         """Return what the network sees at `row`: the current sample, scaled."""
         return registers.x if self.s[row] == 1.0 else registers.x * float(self.s[row])
@@ -119,14 +115,6 @@ class Table:
         saved = registers.saved if keep_terms == [(SAVED, 1.0)] else _sum(keep_terms, values)
         history = registers.history if dst < 0 else (*registers.history[:dst], m, *registers.history[dst + 1 :])
         return Registers(_sum(next_terms, values), saved, history, m, d)
-
-    def describe(self) -> str:
-        """Return the schedule as text: row, step, timestep, sigma and noise of every network evaluation."""
-        cost = f"{len(self)} network evaluations for {int(self.step[-1]) + 1} steps, from noise x {self.init_scale:.6g}"
-        lines = [cost, f"{'row':>5} {'step':>5} {'timestep':>10} {'sigma':>12}  noise"]
-        for i, (step, t, sigma, draw) in enumerate(zip(self.step, self.t, self.sigma, self.draw, strict=True)):
-            lines.append(f"{i:>5} {step:>5} {float(t):>10.6g} {sigma:>12.6g}  {'drawn' if draw else '-'}")
-        return "\n".join([*lines, f"{'end':>5} {'':>5} {'':>10} {self.end_sigma:>12.6g}"])
 
 
 def _sum(terms: Any, values: tuple) -> Any:

@@ -2,14 +2,10 @@ from typing import Any
 
 import numpy as np
 
-from mdiff.scheduler.config import SchedulerError
+from mdiff.errors import SchedulerError
+from mdiff.noise.schedule import shifted_levels
 from mdiff.scheduler.family import LOG_SNR, SPACED, ZERO_SNR, LogSnrScheduler, Request, Table
 from mdiff.scheduler.integral import adams_weights, lagged, multistep_orders
-from mdiff.scheduler.schedule import shifted_levels
-
-UNIPC = {"solver_order": 2, "predict_x0": True, "solver_type": "bh2", "lower_order_final": True, "solver_p": None}
-UNIPC |= {"disable_corrector": [], "final_sigmas_type": "zero"}
-UNIPC |= {"shift_terminal": None, "sigma_min": None, "sigma_max": None}
 
 
 class UniPCMultistepScheduler(LogSnrScheduler):
@@ -20,7 +16,9 @@ class UniPCMultistepScheduler(LogSnrScheduler):
     sigma 0 has order 1 (with bh1 that is NaN in diffusers). `disable_corrector` lists steps left uncorrected.
     """
 
-    defaults = LOG_SNR | SPACED | ZERO_SNR | UNIPC
+    defaults = LOG_SNR | SPACED | ZERO_SNR | {"solver_order": 2, "solver_type": "bh2", "predict_x0": True}
+    defaults |= {"solver_p": None, "disable_corrector": [], "lower_order_final": True, "final_sigmas_type": "zero"}
+    defaults |= {"shift_terminal": None, "sigma_min": None, "sigma_max": None}
     choices = LogSnrScheduler.choices | {"solver_type": ("bh1", "bh2")}
     custom = ("sigmas",)
     repeats_last = True

@@ -1,5 +1,6 @@
 """The cells of a sweep: composed, checked all together before anything is loaded, named, duplicates dropped."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,9 +116,9 @@ def keys_that_vary(said: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def _refuse_conduct(composer: Composer, overrides: Sequence[Sequence[str]]) -> None:
     """`name=a,b` would put the same cells into two folders, `resume=true,false` make and keep them."""
+    said = Counter(composer.parse(line).key_or_group for line in {line for lines in overrides for line in lines})
     for key in ("name", "resume", "on_error", "dry_run", "output", "output.dir", *CHECK):
-        values = {line for lines in overrides for line in lines if composer.parse(line).key_or_group == key}
-        if len(values) > 1:
+        if said[key] > 1:
             raise ConfigError([f"{key} cannot vary within a sweep; it has one value for all cells"])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mdiff.run.job import Job
 from mdiff.run.plan import PlannedCell, plan
 from mdiff.run.progress import duration
+from mdiff.scheduler import Table
 from mdiff.sweep.cells import Cells
 from mdiff.sweep.summary import counted, said
 
@@ -41,8 +42,18 @@ def print_run_plan(job: Job) -> None:
     for sentence in cell.precision.substitutions:
         print(f"  {sentence}")
     print(f"  {type(cell.scheduler).__name__}, {job.steps} steps, guidance {job.guidance:g}, seed {job.seed}")
-    print(cell.table.describe())
+    print(schedule_text(cell.table))
     _print_cost([cell], job.folder.parent.parent)
+
+
+def schedule_text(table: Table) -> str:
+    """Return a solver's schedule: row, step, timestep, sigma and noise of every network evaluation."""
+    steps = int(table.step[-1]) + 1
+    lines = [f"{len(table)} network evaluations for {steps} steps, from noise x {table.init_scale:.6g}"]
+    lines.append(f"{'row':>5} {'step':>5} {'timestep':>10} {'sigma':>12}  noise")
+    for i, (step, t, sigma, draw) in enumerate(zip(table.step, table.t, table.sigma, table.draw, strict=True)):
+        lines.append(f"{i:>5} {step:>5} {float(t):>10.6g} {sigma:>12.6g}  {'drawn' if draw else '-'}")
+    return "\n".join([*lines, f"{'end':>5} {'':>5} {'':>10} {table.end_sigma:>12.6g}"])
 
 
 def _print_cost(todo: Sequence[PlannedCell], root: Path) -> None:

@@ -80,7 +80,10 @@ MISTAKES = {
     "a target of Python": (["scheduler._target_=os.system"], ["scheduler._target_", "'os.system'"]),
     "a target behind mdiff": (["scheduler._target_=mdiff.engine.os.system"], ["mdiff.engine.os.system"]),
     "a target of another group": (["prompt._target_=mdiff.model.ModelSource"], ["prompt._target_"]),
-    "a target that is no class": (["scheduler._target_=mdiff.scheduler.build"], ["mdiff.scheduler.build"]),
+    "a target that is no class": (
+        ["scheduler._target_=mdiff.scheduler.solver_class"],
+        ["mdiff.scheduler.solver_class"],
+    ),
     "a target in an odd place": (["+engine.x={_target_: os.system}"], ["engine.x._target_"]),
     "several values without -m": (["steps=10,20"], ["steps=10,20", "-m"]),
     "unreadable value": (["device.id=[1"], ["device.id=[1"]),

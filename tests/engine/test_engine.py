@@ -5,7 +5,7 @@ import pytest
 
 from mdiff.engine import Engine, Trajectory, guide
 from mdiff.noise import Generator
-from mdiff.scheduler import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler
+from mdiff.scheduler import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, Registers
 
 SHAPE = (4, 6, 5)
 
@@ -42,7 +42,7 @@ def trajectory(key, scheduler, steps, seed=0, guidance=None, spoiled=False, **op
     table, noise = scheduler.table(steps, **options), Generator(seed).randn
     begin = noise(SHAPE) * np.float32(table.init_scale)
     negative = None if guidance is None else Generator(2000 + seed).randn(SHAPE)
-    return Trajectory(key, table, table.begin(begin), point, negative, 1.0 if guidance is None else guidance, noise)
+    return Trajectory(key, table, Registers(begin), point, negative, 1.0 if guidance is None else guidance, noise)
 
 
 def mixture():

@@ -65,6 +65,22 @@ generator = np.random.Generator(np.random.PCG64(seed=0))
 image = pipeline(prompt, generator=generator, num_inference_steps=3)[0][0]
 assert np.abs(np.asarray(image, int) - np.asarray(images[0], int)).max() <= 1
 """,
+    "another autoencoder, and a sheet of images": """
+from mindone.diffusers import AutoencoderKL, StableDiffusionXLPipeline, make_image_grid
+
+vae = AutoencoderKL.from_pretrained("madebyollin/sdxl-vae-fp16-fix", mindspore_dtype=ms.bfloat16)
+pipeline.vae = vae
+images = pipeline(**get_inputs(batch_size=3))[0]
+image = make_image_grid(images, rows=1, cols=3)
+assert image.size == (3 * images[0].width, images[0].height)
+assert not any(np.array_equal(one, other) for one, other in zip(images, again))
+pipeline = StableDiffusionXLPipeline.from_pretrained(
+    "stabilityai/stable-diffusion-xl-base-1.0", vae=vae, mindspore_dtype=ms.bfloat16
+)
+pipeline.scheduler = LMSDiscreteScheduler.from_config(pipeline.scheduler.config)
+from_start = pipeline(**get_inputs(batch_size=3))[0]
+assert all(np.array_equal(one, other) for one, other in zip(images, from_start))
+""",
     "less memory": """
 pipeline.enable_vae_tiling()
 pipeline.enable_vae_slicing()
@@ -80,6 +96,9 @@ image.save("cat.png")
 @pytest.mark.filterwarnings("ignore:the prompt has more than")
 def test_the_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     make_checkpoint(tmp_path / "stabilityai" / "stable-diffusion-xl-base-1.0", "sdxl-tiny")
+    other = make_checkpoint(tmp_path / "other", "sdxl-tiny", seed=1)
+    (tmp_path / "madebyollin").mkdir()
+    (other / "vae").rename(tmp_path / "madebyollin" / "sdxl-vae-fp16-fix")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for title, text in SNIPPETS.items():

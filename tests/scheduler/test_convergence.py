@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mdiff.scheduler import SCHEDULERS
+from mdiff.scheduler import SCHEDULERS, Registers
 from tests.scheduler.gaussian import network, noise_levels, transported
 
 LATENT = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -57,7 +57,7 @@ def error(name, options, step_options, steps, begin=0):
     start = np.linspace(-2, 2, 5) * np.hypot(alpha[0], sigma[0])
     block = scheduler.config.get("solver_order", 1) if name == "DPMSolverSinglestepScheduler" else 1
     begins = np.append(True, table.step[1:] != table.step[:-1]) & (table.step % block == 0)
-    registers, best, errors = table.begin(start), network(scheduler, table), []
+    registers, best, errors = Registers(start), network(scheduler, table), []
     for row in range(len(table)):
         if begins[row]:
             exact = transported(start, (alpha[0], sigma[0]), (alpha[row], sigma[row]))

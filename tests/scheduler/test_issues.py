@@ -10,6 +10,7 @@ from mdiff.scheduler import (
     EulerDiscreteScheduler,
     LMSDiscreteScheduler,
     PNDMScheduler,
+    Registers,
 )
 from tests.scheduler.gaussian import DEVIATION, network, noise_levels, transported
 from tests.scheduler.trajectory import Impulses, run
@@ -49,7 +50,7 @@ def test_3598_noise_of_the_network_stays_small():
         best = network(scheduler, table)
         paths = []
         for amount in (0.0, 1.0):
-            registers = table.begin(np.linspace(-2, 2, 500) * table.init_scale)
+            registers = Registers(np.linspace(-2, 2, 500) * table.init_scale)
             for row in range(75):
                 output = best(table.input(row, registers), row) + amount * noise[row]
                 registers = table.apply(row, registers, output)
@@ -85,7 +86,7 @@ def test_12771_more_steps_than_timesteps():
     table = scheduler.table(1000)
     assert len(np.unique(table.t)) < 1000
     levels, best = noise_levels(scheduler, table), network(scheduler, table)
-    registers = table.begin(np.linspace(-2, 2, 9))
+    registers = Registers(np.linspace(-2, 2, 9))
     start, last = (levels[0][0], levels[1][0]), (levels[0][-1], levels[1][-1])
     exact = transported(registers.x, start, last)
     for row in range(999):
@@ -110,7 +111,7 @@ def test_12771_unipc_goes_on_over_a_step_of_no_length():
     scheduler = SCHEDULERS["UniPCMultistepScheduler"](**LATENT, solver_order=3)
     table = scheduler.table(1000)
     levels, best = noise_levels(scheduler, table), network(scheduler, table)
-    registers = table.begin(np.linspace(-2, 2, 9))
+    registers = Registers(np.linspace(-2, 2, 9))
     start, last = (levels[0][0], levels[1][0]), (levels[0][-1], levels[1][-1])
     exact = transported(registers.x, start, last)
     for row in range(999):
@@ -146,7 +147,7 @@ def test_9090_pndm_begun_in_the_middle(begin):
     first = int(whole.step[begin])
     assert np.unique(table.t)[::-1].tolist() == np.unique(whole.t)[::-1].tolist()[first:]
     levels, best = noise_levels(scheduler, whole), network(scheduler, table)
-    registers = table.begin(np.linspace(-1, 1, 5) * 1.0)
+    registers = Registers(np.linspace(-1, 1, 5) * 1.0)
     row = int(np.flatnonzero(whole.t == table.t[0])[0])
     start = (levels[0][row], levels[1][row])
     exact = transported(registers.x, start, (levels[0][-1], levels[1][-1]))
@@ -170,7 +171,7 @@ def test_third_order_sde_reaches_the_data():
     """With diffusers' sign of 1/2 the deviation of 50 steps is 3% too large (and 11% of 20); here it is within 1%."""
     scheduler = DPMSolverMultistepScheduler(**KARRAS, algorithm_type="sde-dpmsolver++", solver_order=3)
     table, stream = scheduler.table(50), np.random.default_rng(1)
-    best, registers = network(scheduler, table), table.begin(stream.standard_normal(30000))
+    best, registers = network(scheduler, table), Registers(stream.standard_normal(30000))
     for row in range(len(table)):
         registers = table.apply(row, registers, best(table.input(row, registers), row), stream.standard_normal(30000))
     assert abs(registers.x.std() / DEVIATION - 1) < 0.012

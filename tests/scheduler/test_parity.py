@@ -13,8 +13,8 @@ import random
 import numpy as np
 import pytest
 
+from mdiff.errors import SchedulerError
 from mdiff.scheduler import SCHEDULERS
-from mdiff.scheduler.config import SchedulerError
 from tests.scheduler.grid import GROUPS, STEPS
 from tests.scheduler.trajectory import SAMPLE, run
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mdiff.scheduler import SCHEDULERS
+from mdiff.scheduler import SCHEDULERS, Registers
 from tests.scheduler.gaussian import DEVIATION, MEAN, distilled_network, network, noise_levels
 from tests.scheduler.test_convergence import CASES as ORDERS
 
@@ -48,7 +48,7 @@ def sampled(scheduler, table, make_network):
     stream = np.random.default_rng(7)
     alpha, sigma = (level[0] for level in noise_levels(scheduler, table))
     start = alpha * MEAN + np.hypot(alpha * DEVIATION, sigma) * stream.standard_normal(SAMPLES)
-    best, registers = make_network(scheduler, table), table.begin(start)
+    best, registers = make_network(scheduler, table), Registers(start)
     for row in range(len(table)):
         noise = stream.standard_normal(SAMPLES) if table.draw[row] else None
         registers = table.apply(row, registers, best(table.input(row, registers), row), noise)

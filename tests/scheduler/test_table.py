@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mdiff.scheduler import SCHEDULERS, DDIMScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, Table
-from mdiff.scheduler.prediction import dynamic_threshold
-from mdiff.scheduler.schedule import symmetric_beta_quantile
+from mdiff.noise.prediction import dynamic_threshold
+from mdiff.noise.schedule import symmetric_beta_quantile
+from mdiff.scheduler import SCHEDULERS, DDIMScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, Registers, Table
 from mdiff.scheduler.table import H
 from tests.scheduler.trajectory import run
 
@@ -15,9 +15,7 @@ def test_a_row_by_hand():
     table.put(s=0.5, a=2, b=3, c=4, e=5, r=10, churn=7, dst=2, draw=True)
     table.mix(x=1, o=2, m=3, n=4, s=5).mix("keep", x=1, n=-1)
     table.next[0, H + 1] = 6
-    registers = table.begin(np.array([1.0]))._replace(
-        saved=np.array([10.0]), history=(None, np.array([0.5]), None, None)
-    )
+    registers = Registers(np.array([1.0]))._replace(saved=np.array([10.0]), history=(None, np.array([0.5]), None, None))
     assert table.input(0, registers) == 0.5
     after = table.apply(0, registers, np.array([-6.0]), np.array([0.5]))
     x = 1.0 + 7 * 0.5
@@ -48,7 +46,7 @@ def test_mindspore_tensors(name):
     table = SCHEDULERS[name]().table(4)
     stream = np.random.default_rng(0)
     sample = stream.standard_normal((1, 2, 2, 2), dtype=np.float32)
-    ours, theirs = table.begin(sample), table.begin(mindspore.Tensor(sample))
+    ours, theirs = Registers(sample), Registers(mindspore.Tensor(sample))
     for row in range(len(table)):
         output, noise = stream.standard_normal((2, 1, 2, 2, 2), dtype=np.float32)
         ours = table.apply(row, ours, output, noise if table.draw[row] else None)
@@ -102,11 +100,3 @@ def test_a_run_that_begins_in_the_middle_is_the_rest_of_the_run():
     assert len(rest) == len(whole) - 6
     for column in ("t", "s", "a", "b", "next", "sigma"):
         assert np.array_equal(getattr(rest, column), getattr(whole, column)[6:])
-
-
-def test_describe():
-    lines = HeunDiscreteScheduler().table(3).describe().splitlines()
-    assert lines[0].startswith("5 network evaluations for 3 steps")
-    assert len(lines) == 2 + 5 + 1
-    assert lines[2].split()[:3] == ["0", "0", "999"]
-    assert lines[-1].split() == ["end", "0"]

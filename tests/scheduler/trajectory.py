@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdiff.scheduler import Table
+from mdiff.scheduler import Registers, Table
 
 SAMPLE = np.linspace(-1.1, 1.5, 4, dtype=np.float32).reshape(1, 1, 2, 2)
 
@@ -55,7 +55,7 @@ class Impulses:
 def run(table: Table, start: np.ndarray = SAMPLE, model=network, noise=None) -> np.ndarray:
     """Return x after every row, (rows, *start.shape), from `start` times the initial scale."""
     noise = Noise() if noise is None else noise
-    registers = table.begin(start * start.dtype.type(table.init_scale))
+    registers = Registers(start * start.dtype.type(table.init_scale))
     path = []
     for row in range(len(table)):
         output = model(table.input(row, registers), float(table.t[row]), row)

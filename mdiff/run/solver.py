@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mdiff.errors import nearest
-from mdiff.scheduler.base import SCHEDULERS, Scheduler
-from mdiff.scheduler.config import RESPACINGS, SchedulerError, checked
+from mdiff.errors import SchedulerError, nearest
+from mdiff.scheduler import Scheduler, solver_class
+from mdiff.scheduler.config import RESPACINGS, checked
 
 SHORT = {"spacing": "timestep_spacing", "prediction": "prediction_type"}
 
@@ -14,7 +14,9 @@ def check(target: str | None, options: Mapping[str, Any]) -> None:
     """Raise SchedulerError for an option or a value that the solver does not have; needs no checkpoint."""
     for key in options.keys() - {"sigmas", *SHORT} if target is None else ():
         raise SchedulerError(f"scheduler=default has no option {key!r}{nearest(key, ('sigmas', *SHORT))}")
-    _translated(_solver("DPMSolverMultistepScheduler" if target is None else target), options)  # it has all of these
+    _translated(
+        solver_class("DPMSolverMultistepScheduler" if target is None else target), options
+    )  # it has all of these
 
 
 def build(target: str | None, options: Mapping[str, Any], checkpoint_config: Mapping[str, Any]) -> Scheduler:
@@ -23,18 +25,11 @@ def build(target: str | None, options: Mapping[str, Any], checkpoint_config: Map
     An option of None is as in the checkpoint. Options of `step` and `set_timesteps` go to the result's
     `step_options`, which `table(**step_options)` takes.
     """
-    solver = _solver(checkpoint_config.get("_class_name", "") if target is None else target)
+    solver = solver_class(checkpoint_config.get("_class_name", "") if target is None else target)
     keywords, step_options = _translated(solver, options)
     built = solver.from_config(checkpoint_config, **keywords)
     built.step_options |= step_options
     return built
-
-
-def _solver(target: str) -> type[Scheduler]:
-    name = target.removeprefix("mdiff.scheduler.")
-    if name not in SCHEDULERS:
-        raise SchedulerError(f"there is no scheduler class {name!r}{nearest(name, SCHEDULERS)}")
-    return SCHEDULERS[name]
 
 
 def _translated(solver: type[Scheduler], options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mdiff.scheduler.config import SchedulerError
+from mdiff.errors import SchedulerError
 
 
 def linspace(start: float, stop: float, count: int) -> np.ndarray:
