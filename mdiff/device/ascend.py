@@ -24,11 +24,15 @@ LEAST_EPS = 1e-5
 
 def ascend_kernels(dtype: str, flash: bool) -> Kernels:
     """The formulations for one number format; `flash` says whether the device has the fused attention at all."""
+    # The fused kernel takes half precision only; casting float32 down for it would be a silent substitution
+    fused = flash and dtype != "float32"
     return Kernels(
         name="ascend",
         dtype=dtype,
         conv2d=conv2d,
         linear=linear,
+        linear_from_pixels=linear_from_pixels,
+        linear_to_pixels=linear_to_pixels,
         group_norm=group_norm,
         layer_norm=layer_norm,
         add_shift=portable.add_shift,
@@ -38,8 +42,8 @@ def ascend_kernels(dtype: str, flash: bool) -> Kernels:
         upsample_nearest=upsample_nearest,
         pad_asymmetric=pad_asymmetric,
         embedding=portable.embedding,
-        # The fused kernel takes half precision only; casting float32 down for it would be a silent substitution
-        attention=flash_attention if flash and dtype != "float32" else portable.attention,
+        attention=flash_attention if fused else portable.attention,
+        sliced_attention=flash_attention if fused else portable.sliced_attention,  # it stores no scores
         # 77 tokens with a causal mask gain nothing from the fused kernel, whose masks mean the opposite
         masked_attention=portable.attention,
     )
@@ -58,6 +62,16 @@ def conv2d(out_channels: int, kernel: int, stride: int = 1, padding: int = 0) ->
 def linear(x, weight, bias=None):
     """`portable.linear`."""
     return mint.nn.functional.linear(x, weight, bias)
+
+
+def linear_from_pixels(x, weight, bias):
+    """`portable.linear_from_pixels`."""
+    return linear(portable.rows_of(x), weight, bias)
+
+
+def linear_to_pixels(x, weight, bias, height: int, width: int):
+    """`portable.linear_to_pixels`."""
+    return portable.pixels_of(linear(x, weight, bias), height, width)
 
 
 @functools.cache

@@ -21,6 +21,8 @@ class Kernels:
     dtype: str
     conv2d: Callable[..., Any]
     linear: Callable[..., Any]
+    linear_from_pixels: Callable[..., Any]
+    linear_to_pixels: Callable[..., Any]
     group_norm: Callable[..., Any]
     layer_norm: Callable[..., Any]
     add_shift: Callable[..., Any]
@@ -31,6 +33,7 @@ class Kernels:
     pad_asymmetric: Callable[..., Any]
     embedding: Callable[..., Any]
     attention: Callable[..., Any]
+    sliced_attention: Callable[..., Any]
     masked_attention: Callable[..., Any]
 
 
@@ -46,11 +49,7 @@ def kernels(device: Device, precision: Precision, dtype: str | None = None, slic
         chosen = ascend_kernels(number, flash=has_bfloat16(device))  # the same generations have both
     else:
         chosen = cpu_kernels(number)
-    if not sliced:
-        return chosen
-    from mdiff.device import portable
-
-    return replace(chosen, attention=portable.sliced_attention) if chosen.attention is portable.attention else chosen
+    return replace(chosen, attention=chosen.sliced_attention) if sliced else chosen
 
 
 def portable_kernels(dtype: str = "float32") -> Kernels:
@@ -62,6 +61,8 @@ def portable_kernels(dtype: str = "float32") -> Kernels:
         dtype=dtype,
         conv2d=portable.conv2d,
         linear=portable.linear,
+        linear_from_pixels=portable.linear_from_pixels,
+        linear_to_pixels=portable.linear_to_pixels,
         group_norm=portable.group_norm,
         layer_norm=portable.layer_norm,
         add_shift=portable.add_shift,
@@ -72,6 +73,7 @@ def portable_kernels(dtype: str = "float32") -> Kernels:
         pad_asymmetric=portable.pad_asymmetric,
         embedding=portable.embedding,
         attention=portable.attention,
+        sliced_attention=portable.sliced_attention,
         masked_attention=portable.attention,
     )
 
@@ -87,6 +89,8 @@ def cpu_kernels(dtype: str = "float32") -> Kernels:
         dtype=dtype,
         conv2d=cpu.conv2d,
         linear=cpu.linear,
+        linear_from_pixels=cpu.linear_from_pixels,
+        linear_to_pixels=cpu.linear_to_pixels,
         group_norm=cpu.group_norm,
         layer_norm=cpu.layer_norm,
         add_shift=cpu.add_shift,
@@ -96,6 +100,7 @@ def cpu_kernels(dtype: str = "float32") -> Kernels:
         upsample_nearest=cpu.upsample_nearest,
         pad_asymmetric=portable.pad_asymmetric,
         embedding=portable.embedding,
-        attention=portable.attention,
-        masked_attention=portable.attention,
+        attention=cpu.attention,
+        sliced_attention=cpu.sliced_attention,
+        masked_attention=cpu.attention,
     )

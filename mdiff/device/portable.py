@@ -36,6 +36,29 @@ def linear(x, weight, bias=None):
     return y if bias is None else y + bias
 
 
+def linear_from_pixels(x, weight, bias):
+    """Map the pixels of x (B, C, h, w) by weight (O, C) and bias (O,) to rows (B·h·w, O)."""
+    return linear(rows_of(x), weight, bias)
+
+
+def linear_to_pixels(x, weight, bias, height: int, width: int):
+    """Map rows x (B·h·w, I) by weight (O, I) and bias (O,) to the pixels of (B, O, h, w)."""
+    return pixels_of(linear(x, weight, bias), height, width)
+
+
+def rows_of(x):
+    """Arrange (B, C, h, w) as rows (B·h·w, C)."""
+    b, c, h, w = x.shape
+    return ops.reshape(ops.transpose(ops.reshape(x, (b, c, h * w)), (0, 2, 1)), (b * h * w, c))
+
+
+def pixels_of(x, height: int, width: int):
+    """Arrange rows (B·h·w, C) as (B, C, h, w)."""
+    channels = x.shape[1]
+    tokens = ops.reshape(x, (-1, height * width, channels))
+    return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (-1, channels, height, width))
+
+
 @functools.cache
 def group_norm(groups: int, eps: float) -> Callable[..., Any]:
     """Return f(x (B, C, h, w), weight (C,), bias (C,)): Wu & He 2018, statistics in float32."""
@@ -144,7 +167,11 @@ class MatmulAttention:
             for begin, end in cuts:
                 parts = (*parts, self.mixed(q[:, :, begin:end], k, v, None))
             mixed = ops.concat(parts, 2)  # (B, H, S, D)
-        return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (q.shape[0], -1, self.heads * self.head_dim))
+        return self.merge(mixed)
+
+    def merge(self, x):
+        """Arrange heads (B, H, S, D) as tokens (B, S, H·D)."""
+        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (x.shape[0], -1, self.heads * self.head_dim))
 
     def mixed(self, q, k, v, mask):
         """The values (B, H, S, D) by the weights of the scores (B, H, S, T)."""

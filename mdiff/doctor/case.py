@@ -77,9 +77,27 @@ def _upsample(height: int, width: int, size: tuple[int, int]) -> Case:
     )
 
 
-def _attention(name: str, heads: int, dim: int, queries: int, keys: int) -> Case:
+def _to_pixels(width: int, channels: int, height: int, columns: int) -> Case:
     def make(kernels: Kernels) -> Callable[..., Any]:
-        kernel = kernels.attention(heads, dim)
+        linear = kernels.linear_to_pixels
+
+        def run(x, weight, bias):
+            return linear(x, weight, bias, height, columns)
+
+        return run
+
+    return Case(
+        "linear_to_pixels",
+        ((2 * height * columns, width), (channels, width), (channels,)),
+        make,
+        lambda x, weight, bias: (x @ weight.T + bias).reshape(2, height, columns, -1).transpose(0, 3, 1, 2),
+        (1.0, width**-0.5, 1.0),
+    )
+
+
+def _attention(name: str, heads: int, dim: int, queries: int, keys: int, kind: str = "attention") -> Case:
+    def make(kernels: Kernels) -> Callable[..., Any]:
+        kernel = getattr(kernels, kind)(heads, dim)
 
         def run(q, k, v):
             return kernel.attend(kernel.split(q), kernel.split(k), kernel.split(v))
@@ -88,7 +106,7 @@ def _attention(name: str, heads: int, dim: int, queries: int, keys: int) -> Case
 
     width = heads * dim
     return Case(
-        f"attention, {name}: {heads} × {dim}, {queries} to {keys}",
+        f"{kind}, {name}: {heads} × {dim}, {queries} to {keys}",
         ((2, queries, width), (2, keys, width), (2, keys, width)),
         make,
         lambda q, k, v: reference.attention(q, k, v, heads),
@@ -150,6 +168,14 @@ CASES = (
         lambda x, weight: x @ weight.T,
         (1.0, 320**-0.5),
     ),
+    Case(
+        "linear_from_pixels",
+        ((2, 640, 12, 8), (320, 640), (320,)),
+        lambda kernels: kernels.linear_from_pixels,
+        lambda x, weight, bias: x.transpose(0, 2, 3, 1).reshape(-1, 640) @ weight.T + bias,
+        (1.0, 640**-0.5, 1.0),
+    ),
+    _to_pixels(320, 640, 12, 8),
     _group_norm(320, 1e-5),
     _group_norm(2560, 1e-5, 0.01),
     _group_norm(512, 1e-6),
@@ -184,5 +210,6 @@ CASES = (
     _attention("to a prompt", 8, 40, 256, 77),
     _attention("to a prompt", 20, 64, 64, 77),
     _attention("autoencoder", 1, 512, 256, 256),
+    _attention("in parts", 8, 40, 1024, 1024, "sliced_attention"),
     _causal(12, 64, 77),
 )

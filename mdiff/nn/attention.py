@@ -119,10 +119,7 @@ class Transformer2DModel(nn.Cell):
 
     def construct(self, x, projections):
         """Feature map x (B, C, h, w); the projections of the whole network."""
-        b, c, h, w = x.shape
-        tokens = ops.transpose(ops.reshape(self.norm(x), (b, c, h * w)), (0, 2, 1))  # (B, h·w, C)
-        tokens = self.proj_in(ops.reshape(tokens, (b * h * w, c)))
+        tokens = self.proj_in.from_pixels(self.norm(x))  # (B·h·w, C)
         for block in self.transformer_blocks:
             tokens = block(tokens, projections)
-        tokens = ops.reshape(self.proj_out(tokens), (b, h * w, c))
-        return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (b, c, h, w)) + x
+        return self.proj_out.to_pixels(tokens, x.shape[2], x.shape[3]) + x

@@ -42,24 +42,37 @@ class Linear(nn.Cell):
         super().__init__()
         self.weight = parameter((out_width, in_width), kernels)
         self.bias = parameter((out_width,), kernels) if bias else None
-        self.run = kernels.linear
+        self.run, self.run_from, self.run_to = kernels.linear, kernels.linear_from_pixels, kernels.linear_to_pixels
 
     def construct(self, x):
         return self.run(x, self.weight, self.bias)
 
+    def from_pixels(self, x):
+        """Pixels (B, in, h, w) -> rows (B·h·w, out)."""
+        return self.run_from(x, self.weight, self.bias)
+
+    def to_pixels(self, x, height: int, width: int):
+        """Rows (B·h·w, in) -> pixels (B, out, h, w)."""
+        return self.run_to(x, self.weight, self.bias, height, width)
+
 
 class Pointwise(nn.Cell):
-    """A 1×1 convolution of tokens: the weight is a convolution's (O, I, 1, 1), the arithmetic a linear map's."""
+    """A 1×1 convolution between pixels and rows: its weight is (O, I, 1, 1), its arithmetic that of `Linear`."""
 
     def __init__(self, in_width: int, out_width: int, kernels: Kernels):
         super().__init__()
         self.weight = parameter((out_width, in_width, 1, 1), kernels)
         self.bias = parameter((out_width,), kernels)
         self.shape = (out_width, in_width)
-        self.run = kernels.linear
+        self.run_from, self.run_to = kernels.linear_from_pixels, kernels.linear_to_pixels
 
-    def construct(self, x):
-        return self.run(x, self.weight.reshape(self.shape), self.bias)
+    def from_pixels(self, x):
+        """Pixels (B, in, h, w) -> rows (B·h·w, out)."""
+        return self.run_from(x, self.weight.reshape(self.shape), self.bias)
+
+    def to_pixels(self, x, height: int, width: int):
+        """Rows (B·h·w, in) -> pixels (B, out, h, w)."""
+        return self.run_to(x, self.weight.reshape(self.shape), self.bias, height, width)
 
 
 class GroupNorm(nn.Cell):

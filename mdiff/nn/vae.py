@@ -28,12 +28,12 @@ class AttentionBlock(nn.Cell):
 
     def construct(self, x):
         b, c, h, w = x.shape
-        tokens = self.group_norm(x).reshape(b, c, h * w).transpose(0, 2, 1).reshape(b * h * w, c)  # (B·h·w, C)
-        q = self.kernel.split(self.to_q(tokens).reshape(b, h * w, c))  # (B, 1, h·w, C)
-        k = self.kernel.split(self.to_k(tokens).reshape(b, h * w, c))
-        v = self.kernel.split(self.to_v(tokens).reshape(b, h * w, c))
-        mixed = self.to_out[0](self.kernel.attend(q, k, v).reshape(b * h * w, c))
-        return mixed.reshape(b, h * w, c).transpose(0, 2, 1).reshape(b, c, h, w) + x
+        normal = self.group_norm(x)
+        q = self.kernel.split(self.to_q.from_pixels(normal).reshape(b, h * w, c))  # (B, 1, h·w, C)
+        k = self.kernel.split(self.to_k.from_pixels(normal).reshape(b, h * w, c))
+        v = self.kernel.split(self.to_v.from_pixels(normal).reshape(b, h * w, c))
+        mixed = self.kernel.attend(q, k, v).reshape(b * h * w, c)
+        return self.to_out[0].to_pixels(mixed, h, w) + x
 
 
 class MidBlock(nn.Cell):

@@ -38,7 +38,8 @@ def slightly(function):
 
 
 FACTORIES = ("conv2d", "group_norm", "layer_norm")
-DIRECT = ("linear", "add_shift", "silu", "gelu", "quick_gelu", "upsample_nearest", "pad_asymmetric", "embedding")
+DIRECT = ("linear", "linear_from_pixels", "linear_to_pixels", "embedding")
+DIRECT += ("add_shift", "silu", "gelu", "quick_gelu", "upsample_nearest", "pad_asymmetric")
 
 
 @pytest.mark.parametrize("name", [*FACTORIES, *DIRECT])
