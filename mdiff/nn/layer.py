@@ -34,6 +34,10 @@ class Conv2d(nn.Cell):
         """The convolution alone, where the bias is added with something else."""
         return self.run(x, self.weight, None)
 
+    def with_bias(self, x, bias):
+        """The convolution with another bias (out_channels,), such as one that is due to something else as well."""
+        return self.run(x, self.weight, bias)
+
 
 class Linear(nn.Cell):
     """A linear map of rows (N, in) -> (N, out)."""

@@ -48,10 +48,10 @@ class ResnetBlock2D(nn.Cell):
             h = self.conv1(h)
         else:
             h = self.add_shift(self.conv1.without_bias(h), shifts[:, self.begin : self.end])
-        h = self.conv2(self.silu(self.norm2(h)))
-        if self.conv_shortcut is not None:
-            x = self.conv_shortcut(x)
-        return x + h
+        h = self.silu(self.norm2(h))
+        if self.conv_shortcut is None:
+            return x + self.conv2(h)
+        return self.conv_shortcut.with_bias(x, self.conv_shortcut.bias + self.conv2.bias) + self.conv2.without_bias(h)
 
 
 class Downsample2D(nn.Cell):
