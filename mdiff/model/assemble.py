@@ -6,7 +6,7 @@ from mdiff import nn
 from mdiff.device import Kernels, kernels
 from mdiff.model.description import Component, Description
 from mdiff.model.tokenizers import open_tokenizers
-from mdiff.weights.assign import assign
+from mdiff.weights.assign import Reading
 
 _CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel", "AutoencoderKL")
 
@@ -80,9 +80,9 @@ def build_network(part: Component, formulations: Kernels, round_to: str) -> Any:
     """Build the cell of one component with its weights."""
     if part.class_name not in _CLASSES:
         raise KeyError(part.class_name)
-    cell = getattr(nn, part.class_name)(part.config, formulations)
-    cell.set_train(False)
-    parameters = nn.renames(cell)
     # Values coarser than the format in memory are rounded to; a finer one would change nothing.
-    assign(parameters, part.weights, formulations.dtype, round_to=round_to, ignore=nn.ignored(cell))
+    with Reading(part.weights, formulations.dtype, round_to) as reading:
+        cell = getattr(nn, part.class_name)(part.config, formulations)
+        cell.set_train(False)
+        reading.assign(nn.renames(cell), ignore=nn.ignored(cell))
     return cell

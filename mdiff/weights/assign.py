@@ -30,14 +30,37 @@ def assign(
     MdiffError that names it; nothing is assigned then.
     """
     check(cell_parameters, weights, ignore=ignore)
+    with Reading(weights, dtype, round_to) as reading:
+        reading.assign(cell_parameters, ignore=ignore)
 
-    def read(name: str) -> np.ndarray:
-        values = weights.read_as(name, dtype, round_to)
-        return values.view(np.dtype("bfloat16")) if dtype == "bfloat16" else values  # a type that MindSpore registers
 
-    with ThreadPoolExecutor(_THREADS) as pool:  # numpy converts without holding Python's lock
-        for parameter, values in zip(cell_parameters.values(), pool.map(read, cell_parameters), strict=True):
-            _set(parameter, values)
+class Reading:
+    """All tensors of `weights` on their way in other threads, while the cell that they are for is built.
+
+    with Reading(weights, "float32") as reading:
+        reading.assign(names_of(build()))  # as `assign` does it; an error leaves nothing behind
+    """
+
+    def __init__(self, weights: Weights, dtype: str, round_to: str | None = None):
+        self._weights, self._dtype, self._round_to = weights, dtype, round_to
+        self._pool = ThreadPoolExecutor(_THREADS)  # numpy converts without holding Python's lock
+        self._values = {name: self._pool.submit(self._read, name) for name in weights.names}
+
+    def assign(self, cell_parameters: Mapping[str, Any], *, ignore: Collection[str] = ()) -> None:
+        """Set every parameter (by its name in the checkpoint) to its tensor; see the function `assign`."""
+        check(cell_parameters, self._weights, ignore=ignore)
+        for name, parameter in cell_parameters.items():
+            _set(parameter, self._values.pop(name).result())
+
+    def _read(self, name: str) -> np.ndarray:
+        values = self._weights.read_as(name, self._dtype, self._round_to)
+        return values.view(np.dtype("bfloat16")) if self._dtype == "bfloat16" else values  # MindSpore registers it
+
+    def __enter__(self) -> "Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
 
 def check(cell_parameters: Mapping[str, Any], weights: Weights, *, ignore: Collection[str] = ()) -> None:

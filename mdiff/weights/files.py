@@ -16,9 +16,9 @@ from mdiff.errors import MdiffError, nearest
 from mdiff.weights.convert import NUMPY, convert, widen_into
 from mdiff.weights.digest import file_digest
 from mdiff.weights.header import Header, TensorInfo, read_header
+from mdiff.weights.memory import populate, room
 
 _CHUNK = 1 << 18  # elements converted at a time: they fit in the cache, and the working memory stays small
-_PAGES = 1 << 20  # bytes from which memory comes from the system directly
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -88,7 +88,7 @@ class WeightFiles(Weights):
         try:
             if tensor.dtype == dtype and round_to in (None, dtype):
                 return self._mapped(path, tensor, name)
-            values = _memory(math.prod(tensor.shape), dtype)
+            values = room(math.prod(tensor.shape), NUMPY[dtype])
             with path.open("rb", buffering=0) as file:
                 file.seek(tensor.offset)
                 self._convert(file, tensor, values, name, (dtype, round_to))
@@ -124,25 +124,15 @@ class WeightFiles(Weights):
         for begin in range(0, values.size, _CHUNK):
             piece = buffer[: min(_CHUNK, values.size - begin)]
             _fill(file, piece, name)
+            place = values[begin : begin + piece.size]
+            populate(place)
             if widens:
-                widen_into(values[begin : begin + piece.size], piece, tensor.dtype)
+                widen_into(place, piece, tensor.dtype)
                 continue
             try:
-                values[begin : begin + piece.size] = convert(piece, tensor.dtype, *target)
+                place[:] = convert(piece, tensor.dtype, *target)
             except OverflowError:
                 raise _beyond_float16(name, self.files) from None
-
-
-def _memory(count: int, dtype: str) -> np.ndarray:
-    """Room for `count` values, without numpy's request for huge pages.
-
-    Those take a virtual machine five times as long to clear as small ones, where its host takes free ones back: most
-    of the time of loading float16 weights (10 s of CPU against 3 for Stable Diffusion 1.5, measured).
-    """
-    nbytes = count * np.dtype(NUMPY[dtype]).itemsize
-    if nbytes < _PAGES:
-        return np.empty(count, NUMPY[dtype])
-    return np.frombuffer(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), NUMPY[dtype])
 
 
 def _fill(file: FileIO, values: np.ndarray, name: str) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mdiff.weights import convert
 from mdiff.weights.convert import to_float32, widen_into
+from mdiff.weights.memory import populate, room
 
 EVERY = np.arange(65536, dtype=np.uint16)
 
@@ -12,15 +12,31 @@ EVERY = np.arange(65536, dtype=np.uint16)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_every_value(dtype):
     array = EVERY.view(np.float16) if dtype == "float16" else EVERY
-    out = np.empty(65536, np.float32)
-    widen_into(out, array, dtype)
-    with np.errstate(invalid="ignore"):
-        assert np.array_equal(out.view(np.uint32), to_float32(array, dtype).view(np.uint32))
+    finite = np.isfinite(to_float32(array, dtype))
+    for values in (array, array[finite]):  # the others are left to numpy
+        out = np.empty(values.size, np.float32)
+        widen_into(out, values, dtype)
+        with np.errstate(invalid="ignore"):
+            assert np.array_equal(out.view(np.uint32), to_float32(values, dtype).view(np.uint32))
 
 
-def test_one_value_that_is_not_finite_leaves_its_block_to_numpy():
-    array = np.random.default_rng(0).standard_normal(3 * convert._BLOCK + 5, dtype=np.float32).astype(np.float16)
-    array[convert._BLOCK + 7], array[-1] = -np.inf, np.nan
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_one_value_that_is_not_finite(value):
+    array = np.random.default_rng(0).standard_normal(200_005, dtype=np.float32).astype(np.float16)
+    array[100_007] = value
     out = np.empty(array.size, np.float32)
     widen_into(out, array, "float16")
     assert np.array_equal(out, array.astype(np.float32), equal_nan=True)
+
+
+def test_nothing_at_all():
+    widen_into(np.empty(0, np.float32), np.empty(0, np.float16), "float16")
+
+
+@pytest.mark.parametrize("count", [1, 262_144, 262_144 * 3 + 5])
+def test_pages_are_provided_within_the_array_alone(count):
+    values = room(count, np.float32)
+    values[:] = 3
+    for begin in range(0, count, 262_144):
+        populate(values[begin : begin + 262_144])
+    assert (values == 3).all()
