@@ -181,7 +181,7 @@ class Scheduler:
             return self._run(**options), self.index_for_timestep(timestep)
         if self._row is None:
             self._first = self.index_for_timestep(timestep) if self.begin_index is None else self.begin_index
-        table, self._row = self._run(self._first, **options), self._row or 0
+        table, self._row = self._run(self._first, **options), 0 if self._row is None else self._row
         if self._row >= len(table):
             raise SchedulerError(f"all {len(table)} evaluations of this run are done; call set_timesteps again")
         return table, self._row

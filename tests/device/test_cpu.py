@@ -1,11 +1,18 @@
 """The CPU's fast formulations beside the plain ones, where their tricks could show."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import mindspore as ms
 import numpy as np
 import pytest
 
 from mdiff.device import cpu, portable
 from mdiff.doctor import reference
+
+ROOT = Path(__file__).parents[2]
 
 
 def tensors(*arrays):
@@ -82,3 +89,45 @@ def test_half_precision_statistics_are_float32():
     assert result.dtype == ms.float16
     expected = reference.group_norm(x.astype(np.float64), weight, bias, 2, 1e-5)
     assert np.abs(result.asnumpy() - expected).max() < 5e-3
+
+
+KEEPING = """
+import re, sys
+from mdiff import device as devices
+devices.activate(devices.choose("cpu"))
+import mindspore as ms
+import numpy as np
+from mdiff.device import {module} as kernels
+
+norm, attention = kernels.group_norm(8, 1e-5), kernels.attention(4, 8)
+
+def run(x, weight, scale):
+    for _ in range(8):
+        x = norm(x, scale, scale)
+        rows = kernels.linear_from_pixels(x, weight, scale).reshape(1, -1, 32)  # (1, h·w, C)
+        rows = attention.merge(attention.split(rows) + 1.0).reshape(-1, 32)
+        x = x + kernels.linear_to_pixels(rows, weight, scale, 256, 256)
+    return x
+
+def resident():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+
+x = ms.Tensor(np.ones((1, 32, 256, 256), np.float32))  # 8 MB
+before = resident()
+ms.jit(run)(x, ms.Tensor(np.eye(32, dtype=np.float32)), ms.Tensor(np.ones(32, np.float32))).asnumpy()
+print(resident() - before)
+"""
+
+
+@pytest.mark.parametrize(("module", "keeps"), [("cpu", False), ("portable", True)])
+def test_no_kernel_keeps_memory(tmp_path, module, keeps):
+    """The kernels of broadcast products and of transposes keep indices, 8 bytes an element, as long as the graph lives.
+
+    The plain formulations have them, so that this would notice.
+    """
+    script = tmp_path / "keeping.py"
+    script.write_text(KEEPING.format(module=module))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=environment)
+    megabytes = float(done.stdout.split()[-1])
+    assert megabytes > 600 if keeps else megabytes < 250, megabytes
