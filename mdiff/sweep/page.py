@@ -6,7 +6,7 @@ from pathlib import Path
 from mdiff import report
 
 EVERY_S = 20.0
-SHARE = 0.02  # of the sweep's time at most
+SHARE = 0.01  # of the sweep's time at most
 
 
 class Page:
