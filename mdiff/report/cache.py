@@ -114,14 +114,15 @@ class Cache:
         return {name: Seen(*value) for name, value in images.items() if _is_seen(value)}
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write a file under a temporary name and rename it, so that a reader sees the old one or the new one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    parts = (content,) if isinstance(content, str | bytes) else content
     handle, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            for part in parts:
+                stream.write(part.encode("utf-8", "replace") if isinstance(part, str) else part)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -1,6 +1,7 @@
 """What varies in a folder of cells: the keys that tell its images from each other, and each image's place."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,7 +68,9 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and value and depth < _MAX_DEPTH:
             stack += [(f"{prefix}.{key}" if prefix else str(key), value[key], depth + 1) for key in reversed(value)]
         elif prefix:
-            leaves[shorten(prefix, 200)] = value if not isinstance(value, (dict, list)) else json.dumps(value)
+            leaves[sys.intern(shorten(prefix, 200))] = (
+                value if not isinstance(value, (dict, list)) else json.dumps(value)
+            )
     return leaves
 
 

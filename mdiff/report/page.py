@@ -6,7 +6,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ def asset(name: str) -> str:
     return resources.files("mdiff.report").joinpath("asset", name).read_text("utf-8")
 
 
-def render(title: str, body: str, data: Any = None, scripts: Sequence[str] = ()) -> str:
-    """Return a whole HTML document that loads nothing: style, script and data are inside, and a policy says so.
+def render(title: str, body: str, data: Any = None, scripts: Sequence[str] = ()) -> Iterator[str]:
+    """Yield, in parts, an HTML document that loads nothing: style, script and data are inside, and a policy says so.
 
     `body` is markup of this package; `title` and `data` may hold anything.
     """
@@ -47,11 +47,32 @@ def render(title: str, body: str, data: Any = None, scripts: Sequence[str] = ())
         "title": html.escape(title),
         "style": style,
         "body": body,
-        "data": to_script(data),
         "script": script,
     }
     # In one pass, so that a brace in a title is not taken for a place to fill.
-    return re.sub(r"\{(\w+)\}", lambda match: parts[match[1]], asset("page.html"))
+    for number, part in enumerate(re.split(r"\{(\w+)\}", asset("page.html"))):
+        if number % 2 == 0:
+            yield part
+        elif part == "data":
+            yield from in_parts(data)
+        else:
+            yield parts[part]
+
+
+def in_parts(data: Any) -> Iterator[str]:
+    """Yield `to_script(data)`; of a mapping's lists each entry by itself, since those of a long sweep are long."""
+    if not isinstance(data, dict):
+        yield to_script(data)
+        return
+    for number, (key, value) in enumerate(data.items()):
+        yield f"{',' if number else '{'}{to_script(key)}:"
+        if isinstance(value, list) and value:
+            for place, entry in enumerate(value):
+                yield ("," if place else "[") + to_script(entry)
+            yield "]"
+        else:
+            yield to_script(value)
+    yield "}" if data else "{}"
 
 
 def to_script(data: Any) -> str:

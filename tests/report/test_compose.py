@@ -17,7 +17,7 @@ from mdiff.replay.override import parse_overrides
 from mdiff.report import build, refresh, sheet
 from mdiff.report.command import replay_command
 from mdiff.report.grid import make_grid
-from mdiff.report.page import render, to_script
+from mdiff.report.page import in_parts, render, to_script
 from mdiff.report.record import read_cells
 from tests.report.example import write_cell, write_sweep
 
@@ -78,10 +78,17 @@ def test_hostile_text_is_data_and_never_markup(tmp_path):
 
 
 def test_the_document_is_filled_in_one_pass():
-    page = render("{script} </title><script>", "<p>{data}</p>", ["</script>{style}"])
+    page = "".join(render("{script} </title><script>", "<p>{data}</p>", ["</script>{style}"]))
     assert "<title>{script} &lt;/title&gt;&lt;script&gt;</title>" in page
     assert "<p>{data}</p>" in page
     assert r'["\u003c/script\u003e{style}"]</script>' in page
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"a": []}, {"a": [], "b": [1, {"c": "</"}], "d": {"e": [None]}, "f": 2}, [1, 2], None]
+)
+def test_data_in_parts_are_the_whole(data):
+    assert "".join(in_parts(data)) == to_script(data)
 
 
 def test_numbers_that_json_has_not_are_refused():
