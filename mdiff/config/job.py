@@ -76,11 +76,12 @@ def job_from(config: Mapping[str, Any], folder: Path | None = None) -> Job:
 
 
 def _check_missing(config: Any, path: str = "") -> None:
-    if isinstance(config, Mapping):
+    if isinstance(config, str):
+        if config == "???":
+            raise MdiffError(f"{path} has to be given: {path}=…")
+    elif isinstance(config, dict | Mapping):
         for key, value in config.items():
             _check_missing(value, f"{path}.{key}" if path else str(key))
-    elif config == "???":
-        raise MdiffError(f"{path} has to be given: {path}=…")
 
 
 def _model(config: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -238,8 +239,10 @@ def _requested(
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [_plain(each) for each in value]
     return value

@@ -41,13 +41,15 @@ def resolve_target(group: str, name: object) -> type:
 def find_code(config: Any, path: str = "") -> list[tuple[str, object]]:
     """Return every (path, value) under which a plain config names something to be called."""
     found: list[tuple[str, object]] = []
+    if config is None or isinstance(config, str | int | float):
+        return found  # most of what there is; asking for the abstract classes takes longer
     if isinstance(config, Mapping):
         for key, value in config.items():
             here = f"{path}.{key}" if path else str(key)
             if key in CODE_KEYS:
                 found.append((here, value))
             found += find_code(value, here)
-    elif isinstance(config, Sequence) and not isinstance(config, str | bytes):
+    elif isinstance(config, Sequence) and not isinstance(config, bytes):
         for index, value in enumerate(config):
             found += find_code(value, f"{path}[{index}]")
     return found

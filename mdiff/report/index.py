@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +32,7 @@ def write_json(folder: str, rows: Sequence[Mapping[str, Any]], grid: Grid, refer
     """Return the text of `index.json`; an infinite PSNR, which JSON has no number for, is null beside an mse of 0."""
     varies = [key.name for key in grid.keys]
     content = {"schema": SCHEMA, "folder": folder, "varies": varies, "reference": reference, "cells": rows}
-    return json_text(content, ensure_ascii=True, default=str) + "\n"
+    return json_text(content, json.JSONEncoder(default=str).encode) + "\n"
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], grid: Grid) -> str:

@@ -54,7 +54,7 @@ class Composer:
         self._parser = OverridesParser.create()
         self._parsed: dict[str, Override] = {}
         self._files: dict[tuple[str, str], dict[str, Any]] = {}
-        self._bases: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._bases: dict[tuple[str, ...], tuple[dict[str, Any], bool | None]] = {}
         self._repository = self._open_repository()
 
     def parse(self, line: str) -> Override:
@@ -101,17 +101,23 @@ class Composer:
                 values.append(override)
             elif override.input_line in overrides:
                 raise _Unsure
-        config = _copy(self._base(groups))
+        base, refers = self._base(groups)
+        if refers is None:
+            raise _Unsure
+        config = dict(base)  # what no override is about, the cells of a base have in common
         for override in values:
             _apply(config, override)
-        if _has_interpolation(config):
+        if refers or any(_has_interpolation(override.value()) for override in values):
             resolved = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
             assert isinstance(resolved, dict)
             return {str(key): value for key, value in resolved.items()}
         return config
 
-    def _base(self, groups: list[Override]) -> dict[str, Any]:
-        """The merge of all files that a choice of groups leads to."""
+    def _base(self, groups: list[Override]) -> tuple[dict[str, Any], bool | None]:
+        """The merge of all files that a choice of groups leads to, and whether anything in it refers to another key.
+
+        None where it refers to what only Hydra's loader resolves.
+        """
         key = tuple(str(override.input_line) for override in groups)
         if key not in self._bases:
             with _no_needless_maps():
@@ -121,7 +127,10 @@ class Composer:
             base: dict[str, Any] = {}
             for default in defaults:
                 _merge(base, self._file(default))
-            self._bases[key] = base
+            refers = None
+            with contextlib.suppress(_Unsure):
+                refers = _has_interpolation(base)
+            self._bases[key] = base, refers
         return self._bases[key]
 
     def _file(self, default: ResultDefault) -> dict[str, Any]:
@@ -192,10 +201,13 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def _apply(config: dict[str, Any], override: Override) -> None:
-    """Set one value; the key has to be there already, or not yet where it is added."""
+    """Set one value, in copies of what is above it; the key has to be there already, or not yet where it is added."""
     *above, last = override.key_or_group.split(".")
     node: Any = config
     for part in above:
+        if not isinstance(node[part], dict):
+            raise _Unsure
+        node[part] = dict(node[part])
         node = node[part]
     value = override.value()
     if override.is_delete() or not isinstance(node, dict) or not last.isidentifier():
