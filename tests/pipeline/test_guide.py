@@ -94,6 +94,7 @@ image.save("cat.png")
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the prompt has more than")
 def test_the_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     make_checkpoint(tmp_path / "stabilityai" / "stable-diffusion-xl-base-1.0", "sdxl-tiny")

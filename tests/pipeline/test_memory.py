@@ -39,6 +39,7 @@ def latents(session, words="the cat"):
     return tick.finished[0].latents
 
 
+@pytest.mark.slow
 def test_text_encoders_go_once_prompts_are_encoded_and_come_back_for_a_new_one(folder):
     usual = session(folder)
     assert all(usual.parts.loaded(stage) for stage in STAGES)
@@ -68,6 +69,7 @@ def test_what_is_not_kept_goes_when_its_stage_is_over(folder):
     assert np.array_equal(image, session(folder).decode(result))
 
 
+@pytest.mark.slow
 def test_a_session_is_usable_again_after_a_restart(folder):
     made = session(folder)
     before, cell = latents(made), made.model.unet
@@ -75,6 +77,7 @@ def test_a_session_is_usable_again_after_a_restart(folder):
     assert np.array_equal(latents(made), before) and made.model.unet is cell, "no weight is read again"
 
 
+@pytest.mark.slow
 def test_the_methods_that_people_call(folder):
     pipeline = DiffusionPipeline.from_pretrained(folder)
     options = {"width": 16, "height": 16, "num_inference_steps": 2, "seed": 0, "output_type": "np"}

@@ -14,7 +14,12 @@ from tests.pipeline.cases import CASES, GUIDANCE, NEGATIVE, PROMPT, SEEDS, SOLVE
 GOLDEN = Path(__file__).with_name("golden.npz")
 
 
-@pytest.fixture(scope="module", params=CASES)
+SLOW = ("sd15-deep",)  # its UNet alone compiles for ten seconds
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in CASES]
+)
 def made(request, tmp_path_factory):
     """A case, its checkpoint, and mdiff's pipeline on it."""
     folder = make_checkpoint(tmp_path_factory.mktemp(request.param), request.param)

@@ -265,6 +265,7 @@ def test_a_model_outside_is_taken_from_the_command_line_and_is_no_variation(plac
         replay(image, words=[f"model.path='{escaped}'"])
 
 
+@pytest.mark.slow
 def test_what_saves_memory_and_shapes_guidance_is_made_again(place):
     """Tiles, slices, a guidance interval and rescaled guidance are in the recipe; an interval of all steps is none."""
     usual = job_from(config(steps=4), Path("unusual") / "usual")

@@ -81,6 +81,7 @@ def test_a_complete_cell_is_kept_and_a_changed_one_is_made(job, checkpoint, tmp_
     assert run_jobs([job])[0].status == "kept"
 
 
+@pytest.mark.slow
 def test_batching_changes_pixels_by_rounding_at_most(job):
     alone = [cell(job, f"alone{i}", seed=i, steps=2 + i) for i in range(3)]
     packed = [replace(each, folder=each.folder.with_name(f"packed{i}"), batch=3) for i, each in enumerate(alone)]
@@ -91,6 +92,7 @@ def test_batching_changes_pixels_by_rounding_at_most(job):
         assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_values_that_are_not_finite_fail_their_cell_only(job, tmp_path):
     broken = make_checkpoint(tmp_path / "broken", "sd15-tiny")
     path = broken / "vae" / "diffusion_pytorch_model.safetensors"

@@ -63,6 +63,7 @@ def test_the_engine_shares_a_call_among_its_images_by_rows():
         assert 0 < sum(each.parts.values()) < each.seconds
 
 
+@pytest.mark.slow
 def test_a_profiled_cell_has_the_pixels_and_the_fingerprint_of_any_other(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "checkpoint", "sd15-tiny")
     plain = tiny_job(

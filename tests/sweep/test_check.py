@@ -81,6 +81,7 @@ def move_pixel(image: Path, by: int) -> None:
     image.write_bytes(data[:-12] + filler + data[-12:])
 
 
+@pytest.mark.slow
 def test_a_sweep_is_recorded_checked_and_a_moved_pixel_is_told(made, call):
     file = experiment(made, "expect: {reference: pictures, tolerance: 2}")
     status, out, err = call("check=true")
@@ -166,6 +167,7 @@ def test_what_is_expected_is_no_part_of_a_cell(made, call):
     assert not {"check", "expect"} & set(record["requested"])
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_never_recorded(made, call, monkeypatch):
     file = experiment(made, "expect: {tolerance: 0}", name="failing")
     before = file.read_text()
