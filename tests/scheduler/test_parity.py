@@ -2,7 +2,7 @@
 
 Up to 20 steps every setting of the grid is compared in every run of these tests. At 50, 100 and 1000 steps a run
 compares SAMPLED settings of each group, chosen by a seed that depends on the group and the steps alone; all of them
-take about forty minutes of one core, with
+take hours of one core, with
 
     pytest -m slow tests/scheduler/test_parity.py --full-grid
 """
