@@ -171,7 +171,10 @@ class Reference:
                 seen = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
                 output = model(seen, t.item(), row)
                 output = torch.from_numpy(output).to(x.dtype) if isinstance(output, np.ndarray) else output
-                x = scheduler.step(output, t, x, **step_options).prev_sample
+                try:
+                    x = scheduler.step(output, t, x, **step_options).prev_sample
+                except torch.linalg.LinAlgError:  # two equal levels in UniPC's system: on some CPUs NaN, on others this
+                    x = torch.full_like(x, torch.nan)
                 path.append(x.numpy())
         return np.array(path)
 
