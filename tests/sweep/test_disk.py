@@ -83,8 +83,8 @@ def test_a_folder_that_cannot_be_written(place, disk):
 
 
 def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
-    remount(disk, "size=8m")
-    process = mdiff(place, *GRID, "seed=range(0,60)", "name=disk")
+    remount(disk, "size=16m")
+    process = mdiff(place, *GRID, "seed=range(0,150)", "name=disk")
     while count(disk) < 4:
         assert process.poll() is None
     busy = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True, text=True)
@@ -94,10 +94,10 @@ def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
     assert status == 1 and "Read-only file system" in err.splitlines()[-1], err
     remount(disk, "rw")
     there = pictures(disk)
-    assert 0 < len(there) < 60
-    status, _, err = ended(mdiff(place, *GRID, "seed=range(0,60)", "name=disk"))
+    assert 0 < len(there) < 150
+    status, _, err = ended(mdiff(place, *GRID, "seed=range(0,150)", "name=disk"))
     assert status == 0 and there.items() <= pictures(disk).items(), err
-    check_whole(disk, 60)
+    check_whole(disk, 150)
 
 
 def test_damage_from_outside(place):
