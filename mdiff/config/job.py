@@ -79,7 +79,7 @@ def _check_missing(config: Any, path: str = "") -> None:
     if isinstance(config, str):
         if config == "???":
             raise MdiffError(f"{path} has to be given: {path}=…")
-    elif isinstance(config, dict | Mapping):
+    elif isinstance(config, Mapping):
         for key, value in config.items():
             _check_missing(value, f"{path}.{key}" if path else str(key))
 

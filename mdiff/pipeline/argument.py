@@ -24,6 +24,12 @@ def precision_name(dtype: Any) -> str:
     return _PRECISIONS[name]
 
 
+def refuse_pickles(use_safetensors: bool) -> None:
+    """Raise where code written for diffusers asks for weights that are pickled."""
+    if use_safetensors is False:
+        raise MdiffError("use_safetensors=False asks for pickled weights; mdiff reads safetensors only")
+
+
 def texts(name: str, value: Any, absent: bool = False) -> list[Prompt]:
     """Return prompts from a text or a list of them; `absent` marks a negative prompt that nobody gave."""
     given = [value] if isinstance(value, str) else list(value)

@@ -12,7 +12,7 @@ from mdiff import device as devices
 from mdiff.engine import Tick
 from mdiff.errors import MdiffError, nearest
 from mdiff.model import ModelSource, describe
-from mdiff.pipeline.argument import Prompt, embeddings, interval, noise_sources, precision_name, texts
+from mdiff.pipeline.argument import Prompt, embeddings, interval, noise_sources, precision_name, refuse_pickles, texts
 from mdiff.pipeline.batch import automatic_batch
 from mdiff.pipeline.request import WHOLE, ImageRequest
 from mdiff.pipeline.session import Session
@@ -56,8 +56,7 @@ class DiffusionPipeline:
         `mindspore_dtype` is mindspore.float32, float16 or bfloat16 (None: bf16 on Ascend, fp32 on CPU). `options`
         are fields of `mdiff.model.ModelSource`. Raises MdiffError, with what is wrong and where.
         """
-        if use_safetensors is False:
-            raise MdiffError("use_safetensors=False asks for pickled weights; mdiff reads safetensors only")
+        refuse_pickles(use_safetensors)
         allowed = set(ModelSource.__dataclass_fields__)
         for name in options:
             if name not in allowed:

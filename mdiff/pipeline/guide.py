@@ -8,6 +8,7 @@ from PIL import Image
 
 from mdiff.errors import MdiffError
 from mdiff.model import Part
+from mdiff.pipeline.argument import refuse_pickles
 from mdiff.pipeline.diffusion import DiffusionPipeline
 
 StableDiffusionPipeline = StableDiffusionXLPipeline = DiffusionPipeline  # the checkpoint says which model it is
@@ -34,8 +35,7 @@ class AutoencoderKL:
         `subfolder` is one of a folder on disk. Whatever `mindspore_dtype` says, a pipeline has one precision.
         """
         path = Path(pretrained_model_name_or_path)
-        if use_safetensors is False:
-            raise MdiffError("use_safetensors=False asks for pickled weights; mdiff reads safetensors only")
+        refuse_pickles(use_safetensors)
         if subfolder and not path.is_dir():
             raise MdiffError(f"subfolder={subfolder!r} needs a folder on disk, and {path} is none")
         return Part(str(path / subfolder if subfolder else path), None, revision, variant)

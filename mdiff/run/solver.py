@@ -14,9 +14,8 @@ def check(target: str | None, options: Mapping[str, Any]) -> None:
     """Raise SchedulerError for an option or a value that the solver does not have; needs no checkpoint."""
     for key in options.keys() - {"sigmas", *SHORT} if target is None else ():
         raise SchedulerError(f"scheduler=default has no option {key!r}{nearest(key, ('sigmas', *SHORT))}")
-    _translated(
-        solver_class("DPMSolverMultistepScheduler" if target is None else target), options
-    )  # it has all of these
+    solver = solver_class("DPMSolverMultistepScheduler" if target is None else target)  # it has all of these
+    _translated(solver, options)
 
 
 def build(target: str | None, options: Mapping[str, Any], checkpoint_config: Mapping[str, Any]) -> Scheduler:

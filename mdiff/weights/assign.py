@@ -29,7 +29,6 @@ def assign(
     the parameter then holds. A tensor that is missing, unexpected (unless in `ignore`) or wrongly shaped is an
     MdiffError that names it; nothing is assigned then.
     """
-    check(cell_parameters, weights, ignore=ignore)
     with Reading(weights, dtype, round_to) as reading:
         reading.assign(cell_parameters, ignore=ignore)
 
