@@ -16,7 +16,7 @@ from mdiff.errors import MdiffError, nearest
 from mdiff.weights.convert import NUMPY, convert, widen_into
 from mdiff.weights.digest import file_digest
 from mdiff.weights.header import Header, TensorInfo, read_header
-from mdiff.weights.memory import populate, room
+from mdiff.weights.memory import populate, reading_room, room
 
 _CHUNK = 1 << 18  # elements converted at a time: they fit in the cache, and the working memory stays small
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -118,7 +118,7 @@ class WeightFiles(Weights):
         self, file: FileIO, tensor: TensorInfo, values: np.ndarray, name: str, target: tuple[str, str | None]
     ) -> None:
         """Fill `values` with the tensor in the target's type, a chunk at a time."""
-        buffer = np.empty(min(values.size, _CHUNK), NUMPY[tensor.dtype])
+        buffer = reading_room(min(values.size, _CHUNK), NUMPY[tensor.dtype], tensor.offset)
         dtype, round_to = target
         widens = dtype == "float32" and tensor.dtype in ("float16", "bfloat16") and round_to in (None, dtype)
         for begin in range(0, values.size, _CHUNK):

@@ -26,6 +26,18 @@ def room(count: int, dtype: Any) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)
 
 
+def reading_room(count: int, dtype: Any, offset: int) -> np.ndarray:
+    """Room for `count` values that are read from `offset` of a file, half a page apart from it in the address.
+
+    The system copies by an instruction that some processors (AMD's Zen among them) do at a quarter of their speed where
+    the target's address, modulo a page, is up to 30 bytes ahead of the source's: 0.9 ns a float16 against 0.2.
+    """
+    nbytes = count * np.dtype(dtype).itemsize
+    whole = np.empty(nbytes + _PAGE, np.uint8)
+    begin = (offset // 16 * 16 + _PAGE // 2 - whole.ctypes.data) % _PAGE  # values stay aligned whatever the offset is
+    return whole[begin : begin + nbytes].view(dtype)
+
+
 def populate(values: np.ndarray) -> None:
     """Have the system provide the pages of `values` (a part of `room`) at once, a quarter faster than one by one.
 
