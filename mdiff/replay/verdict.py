@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from mdiff.report.fidelity import mse, psnr, ssim, statistic
-from mdiff.report.grid import ABSENT, APART, display, flatten
+from mdiff.report.grid import ABSENT, APART
 from mdiff.report.raster import digest, pixels, read_rgb
-from mdiff.report.record import shorten
+from mdiff.report.record import leaves, shorten
 
 # How a run behaves, where its results go and how many images share a call say nothing about what was asked for.
 _APART = APART | {"engine", "num_images"}
@@ -57,7 +57,7 @@ def compare(before: Image.Image, made: Path, sha256: str | None) -> Comparison:
 
 def differences(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return a sentence for every leaf of `before` and `after` that is not the same in both."""
-    old, new = _leaves(before), _leaves(after)
+    old, new = leaves(before), leaves(after)
     return [
         f"{kind}: {printable(name)} was {printable(old.get(name, ABSENT))}, is {printable(new.get(name, ABSENT))}"
         for name in dict.fromkeys([*old, *new])
@@ -74,7 +74,3 @@ def settings_that_differ(before: Mapping[str, Any], after: Mapping[str, Any]) ->
 def printable(text: str) -> str:
     """Return text of a stranger's as a terminal may have it: in one line, no control characters, of bounded length."""
     return shorten(text if text.isprintable() else repr(text), 300)
-
-
-def _leaves(config: Mapping[str, Any]) -> dict[str, str]:
-    return {name: display(value) for name, value in flatten(config).items()}

@@ -14,11 +14,11 @@ from mdiff.report.cache import write_atomically
 from mdiff.report.comparison_page import comparison_body
 from mdiff.report.compose import load_cells
 from mdiff.report.fidelity import mse, psnr, ssim, statistic
-from mdiff.report.grid import ABSENT, APART, display, flatten
+from mdiff.report.grid import ABSENT, APART
 from mdiff.report.index import TIMES, seconds_per_image
 from mdiff.report.page import render
 from mdiff.report.raster import digest, pixels, read_rgb
-from mdiff.report.record import Cell, Picture
+from mdiff.report.record import Cell, Picture, leaves
 
 PAGE = "compare.html"
 
@@ -132,8 +132,7 @@ def _match(a: Sequence[Cell], b: Sequence[Cell]) -> tuple[list[tuple[Cell, Cell]
 
 
 def _settings(cell: Cell) -> dict[str, str]:
-    leaves = flatten(cell.mapping("requested"))
-    return {name: display(value) for name, value in leaves.items() if name.split(".")[0] not in APART}
+    return {name: value for name, value in cell.settings.items() if name.split(".")[0] not in APART}
 
 
 def _varying(configs: Sequence[Mapping[str, str]]) -> set[str]:
@@ -146,16 +145,16 @@ def _differences(matched: Sequence[tuple[Cell, Cell]]) -> dict[str, list[Differe
     kinds: dict[str, Any] = {
         "config": _settings,
         "status": lambda cell: {"status": cell.status},
-        "effective": lambda cell: _leaves(cell, "effective"),
-        "versions": lambda cell: _leaves(cell, "versions"),
-        "weights": lambda cell: _leaves(cell, "weights"),
-        "git": lambda cell: _leaves(cell, "git"),
+        "effective": lambda cell: leaves(cell.mapping("effective")),
+        "versions": lambda cell: leaves(cell.mapping("versions")),
+        "weights": lambda cell: leaves(cell.mapping("weights")),
+        "git": lambda cell: leaves(cell.mapping("git")),
     }
     found: dict[str, list[Difference]] = {}
-    for kind, leaves in kinds.items():
+    for kind, leaves_of in kinds.items():
         counts: Counter[tuple[str, str, str]] = Counter()
         for a, b in matched:
-            left, right = leaves(a), leaves(b)
+            left, right = leaves_of(a), leaves_of(b)
             for name in dict.fromkeys([*left, *right]):
                 pair = left.get(name, ABSENT), right.get(name, ABSENT)
                 if pair[0] != pair[1]:
@@ -163,10 +162,6 @@ def _differences(matched: Sequence[tuple[Cell, Cell]]) -> dict[str, list[Differe
         if counts:
             found[kind] = [(*entry, count) for entry, count in counts.most_common(200)]
     return found
-
-
-def _leaves(cell: Cell, *keys: str) -> dict[str, str]:
-    return {name: display(value) for name, value in flatten(cell.mapping(*keys)).items()}
 
 
 def _ratios(matched: Sequence[tuple[Cell, Cell]]) -> dict[str, tuple[float, float, float]]:

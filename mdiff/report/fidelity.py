@@ -14,6 +14,10 @@ C2 = (0.03 * 255) ** 2
 _OFFSETS = np.arange(WINDOW) - WINDOW // 2
 _GAUSSIAN = np.exp(-(_OFFSETS**2) / (2 * SIGMA**2))
 _GAUSSIAN /= _GAUSSIAN.sum()
+_BLOCK = 8  # of 18 rows in: small enough that BLAS does not share it out among threads
+_BAND = np.zeros((_BLOCK, _BLOCK + WINDOW - 1))  # the window at each position of a block
+for _row in range(_BLOCK):
+    _BAND[_row, _row : _row + WINDOW] = _GAUSSIAN
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,15 @@ def ssim(a: Statistic, b: Statistic) -> float:
 
 def _smooth(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     """Gaussian-weighted local mean of (H, W), "valid" positions only: (H-10, W-10). The window is separable."""
-    height, width = plane.shape[0] - WINDOW + 1, plane.shape[1] - WINDOW + 1
-    rows = sum(weight * plane[k : k + height] for k, weight in enumerate(_GAUSSIAN))
-    return np.asarray(sum(weight * rows[:, k : k + width] for k, weight in enumerate(_GAUSSIAN)))
+    return _smooth_columns(_smooth_columns(plane).T).T
+
+
+def _smooth_columns(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The means along the first axis, a block of rows at a time: a product does in one pass what takes eleven sums."""
+    height = plane.shape[0] - WINDOW + 1
+    means = np.empty((height, plane.shape[1]))
+    for start in range(0, height, _BLOCK):
+        rows = min(_BLOCK, height - start)
+        window = _BAND[:rows, : rows + WINDOW - 1]
+        np.matmul(window, plane[start : start + rows + WINDOW - 1], out=means[start : start + rows])
+    return means

@@ -1,12 +1,9 @@
 """What varies in a folder of cells: the keys that tell its images from each other, and each image's place."""
 
-import json
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from mdiff.report.record import Cell, natural, shorten
+from mdiff.report.record import Cell, display, natural, shorten
 
 ABSENT = "—"
 IMAGE_KEYS = ("prompt", "negative prompt", "seed", "size", "cell")
@@ -14,8 +11,6 @@ IMAGE_KEYS = ("prompt", "negative prompt", "seed", "size", "cell")
 # Where results go and how a run behaves says nothing about an image; prompt, seed and size come from the images.
 APART = {"hydra", "output", "name", "resume", "on_error", "dry_run", "profile", "objective", "reference"}
 _OF_IMAGE = {"prompt", "seed", "num_images", "width", "height"}
-_MAX_LEAVES = 2000
-_MAX_DEPTH = 12
 
 
 @dataclass(frozen=True)
@@ -59,30 +54,6 @@ class Grid:
         return tuple((key.name, value) for key, value in pairs if key.name not in IMAGE_KEYS)
 
 
-def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of a nested config under dotted names; a list is one leaf, as JSON text."""
-    leaves: dict[str, Any] = {}
-    stack: list[tuple[str, Any, int]] = [("", config, 0)]
-    while stack and len(leaves) < _MAX_LEAVES:
-        prefix, value, depth = stack.pop()
-        if isinstance(value, dict) and value and depth < _MAX_DEPTH:
-            stack += [(f"{prefix}.{key}" if prefix else str(key), value[key], depth + 1) for key in reversed(value)]
-        elif prefix:
-            leaves[sys.intern(shorten(prefix, 200))] = (
-                value if not isinstance(value, (dict, list)) else json.dumps(value)
-            )
-    return leaves
-
-
-def display(value: Any) -> str:
-    """Return a config value as YAML would write it, so that 5 and 5.0 are one value."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return shorten(str(value))
-
-
 def make_grid(cells: Sequence[Cell]) -> Grid:
     """Find the keys that vary among the cells that have a record, and place every image."""
     usable = [index for index, cell in enumerate(cells) if cell.record]
@@ -107,14 +78,14 @@ def make_grid(cells: Sequence[Cell]) -> Grid:
 
 def _setting_columns(cells: Sequence[Cell]) -> dict[str, list[str]]:
     """Return the leaves that vary, one value a cell; a leaf that another of its group implies is left out."""
-    flat = [flatten(cell.mapping("requested")) for cell in cells]
+    flat = [dict(cell.settings) for cell in cells]
     _name_groups(cells, flat)
     names = dict.fromkeys(name for leaves in flat for name in leaves)
     columns: dict[str, list[str]] = {}
     for name in names:
         if name.split(".")[0] in APART | _OF_IMAGE:
             continue
-        values = [display(leaves[name]) if name in leaves else ABSENT for leaves in flat]
+        values = [leaves.get(name, ABSENT) for leaves in flat]
         if len(set(values)) > 1:
             columns[name] = values
     kept: dict[str, list[str]] = {}
@@ -129,7 +100,7 @@ def _setting_columns(cells: Sequence[Cell]) -> dict[str, list[str]]:
     return kept
 
 
-def _name_groups(cells: Sequence[Cell], flat: Sequence[dict[str, Any]]) -> None:
+def _name_groups(cells: Sequence[Cell], flat: Sequence[dict[str, str]]) -> None:
     """Add the file that a group was chosen by (``scheduler.name: heun``) where a record of the same options says it.
 
     Cells that no record names are called by their class.
@@ -137,13 +108,13 @@ def _name_groups(cells: Sequence[Cell], flat: Sequence[dict[str, Any]]) -> None:
     for group in dict.fromkeys(name for cell in cells for name in cell.mapping("varies")):
         if any(f"{group}.name" in leaves for leaves in flat):
             continue
-        options = [tuple((k, display(v)) for k, v in leaves.items() if k.startswith(f"{group}.")) for leaves in flat]
+        options = [tuple(leaf for leaf in leaves.items() if leaf[0].startswith(f"{group}.")) for leaves in flat]
         known: dict[tuple[tuple[str, str], ...], str] = {}
         for cell, option in zip(cells, options, strict=True):
             chosen = cell.mapping("varies").get(group)
             if option and isinstance(chosen, str):
                 known.setdefault(option, shorten(chosen, 200))
-        classes = [display(leaves.get(f"{group}._target_")) for leaves in flat]
+        classes = [leaves.get(f"{group}._target_", "null") for leaves in flat]
         if not known or (len(set(classes)) == 1 and not all(option in known for option in options)):
             continue  # nothing says how to call the others
         for leaves, option, name in zip(flat, options, _short_targets(classes), strict=True):

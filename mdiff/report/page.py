@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from mdiff.report.cache import Cache, Seen
 from mdiff.report.command import replay_command
-from mdiff.report.grid import Grid, display, flatten
+from mdiff.report.grid import Grid
 from mdiff.report.index import MEMORY, TIMES, seconds_per_image
 from mdiff.report.measure import Fidelity
-from mdiff.report.record import Cell, Picture, shorten
+from mdiff.report.record import Cell, Picture, display, shorten
 
 SCRIPTS = ("state.js", "sheet.js", "detail.js", "plot.js", "table.js", "main.js")
 _MAX_VALUE = 4000
@@ -100,7 +100,7 @@ def page_data(
     written: str,
 ) -> dict[str, Any]:
     """Return what the page's script draws; settings that all cells share are held once."""
-    configs = [{name: shown(value) for name, value in flatten(cell.mapping("requested")).items()} for cell in cells]
+    configs = [{name: shorten(value, _MAX_VALUE) for name, value in cell.settings.items()} for cell in cells]
     readable = [config for config in configs if config]
     common = {
         name: value for name, value in (readable[0] if readable else {}).items() if _shared(readable, name, value)

@@ -51,7 +51,7 @@ def thumbnail(image: Image.Image, side: int) -> bytes:
     if max(small.size) > side:
         small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     else:
-        small.save(stream, "WEBP", lossless=True, quality=50, method=2)
+        small.save(stream, "WEBP", lossless=True, quality=0, method=2)  # of effort, not of the picture
         if stream.tell() <= MAX_LOSSLESS_BYTES:
             return stream.getvalue()
         stream = io.BytesIO()

@@ -1,10 +1,12 @@
 """Reading the cells below a folder; a record may come from anywhere, so nothing in it is believed."""
 
+import functools
 import json
 import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ MAX_CELLS = 20_000
 MAX_DEPTH = 4
 MAX_TEXT = 20_000
 MAX_IMAGES = 256
+MAX_LEAVES = 2000
+MAX_NESTING = 12
 
 STATUSES = ("complete", "failed")
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][\w.\-]{0,120}\.png")
@@ -45,6 +49,11 @@ class Cell:
     error: str
     record: Mapping[str, Any] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
+
+    @functools.cached_property
+    def settings(self) -> Mapping[str, str]:
+        """What was requested, as text, under dotted names."""
+        return leaves(self.mapping("requested"))
 
     def number(self, *keys: str) -> float | None:
         """Return the finite number at this place of the record, else None."""
@@ -77,6 +86,35 @@ class Cell:
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """Cut a text that no page should carry whole, and say how much is missing."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text) - limit} more characters)"
+
+
+def leaves(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the leaves of a nested config as text, under dotted names."""
+    return {name: display(value) for name, value in flatten(config).items()}
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of a nested config under dotted names; a list is one leaf, as JSON text."""
+    found: dict[str, Any] = {}
+    stack: list[tuple[str, Any, int]] = [("", config, 0)]
+    while stack and len(found) < MAX_LEAVES:
+        prefix, value, depth = stack.pop()
+        if isinstance(value, dict) and value and depth < MAX_NESTING:
+            stack += [(f"{prefix}.{key}" if prefix else str(key), value[key], depth + 1) for key in reversed(value)]
+        elif prefix:
+            found[sys.intern(shorten(prefix, 200))] = (
+                value if not isinstance(value, (dict, list)) else json.dumps(value)
+            )
+    return found
+
+
+def display(value: Any) -> str:
+    """Return a config value as YAML would write it, so that 5 and 5.0 are one value."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return shorten(str(value))
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:

@@ -2,8 +2,8 @@
 
 import json
 
-from mdiff.report.grid import display, flatten, make_grid
-from mdiff.report.record import read_cells
+from mdiff.report.grid import make_grid
+from mdiff.report.record import display, flatten, read_cells
 from tests.report.example import write_cell, write_sweep
 
 
