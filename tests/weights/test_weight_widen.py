@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdiff.weights.convert import to_float32, widen_into
-from mdiff.weights.memory import populate, room
+from mdiff.weights.memory import populate, reading_room, room
 
 EVERY = np.arange(65536, dtype=np.uint16)
 
@@ -40,3 +40,11 @@ def test_pages_are_provided_within_the_array_alone(count):
     for begin in range(0, count, 262_144):
         populate(values[begin : begin + 262_144])
     assert (values == 3).all()
+
+
+@pytest.mark.parametrize("offset", [0, 8, 40, 4095, 123_457])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_what_is_read_lies_half_a_page_from_where_it_was(offset, dtype):
+    values = reading_room(1000, dtype, offset)
+    assert values.shape == (1000,) and values.dtype == dtype and values.flags.aligned and values.flags.writeable
+    assert 2032 < (values.ctypes.data - offset) % 4096 <= 2048
