@@ -33,8 +33,7 @@ class DPMSolverMultistepScheduler(DPMScheduler):
     of its 1/2 in sde-dpmsolver++ is that of all other types and of k-diffusion; diffusers has it reversed.
     """
 
-    defaults = LOG_SNR | SPACED | ZERO_SNR | LOWEST | DPM
-    defaults |= {"euler_at_final": False, "use_lu_lambdas": False}
+    defaults = LOG_SNR | SPACED | ZERO_SNR | LOWEST | DPM | {"euler_at_final": False, "use_lu_lambdas": False}
 
     def __init__(self, *values: Any, **options: Any):
         super().__init__(*values, **options)
@@ -50,8 +49,8 @@ class DPMSolverSinglestepScheduler(DPMScheduler):
     """DPM-Solver and DPM-Solver++ in blocks of up to three evaluations, each block a Runge-Kutta step.
 
     Algorithms 4 and 5 of the first paper and 1 of the second. A block of order k starts from the sample S before it;
-    its rows have orders 1 .. k. Ends in lower orders when the count is uneven or the last sigma is zero. Timesteps are
-    always spaced by linspace.
+    its rows have orders 1 .. k, less where its levels repeat (diffusers' result is NaN then). Ends in lower orders when
+    the count is uneven or the last sigma is zero. Timesteps are always spaced by linspace.
     """
 
     defaults = LOG_SNR | LOWEST | DPM | {"lower_order_final": False}
@@ -78,7 +77,8 @@ class DPMSolverSinglestepScheduler(DPMScheduler):
         r0, r1 = (log_snr[row] - log_snr[start]) / h, (log_snr[np.maximum(row - 1, 0)] - log_snr[start]) / h
         # Order 2: D1 = (m0 - m1) / r0. Order 3: the slopes (m1 - m2) / r1 and (m0 - m2) / r0, joined into D1 and D2.
         joined = (d1, 0 * d1) if midpoint else ((2 * d2 - d1 * r1) / (r0 - r1), (d1 * r0 - 2 * d2) / (r0 - r1))
-        near = np.select([first, third], [0.0, joined[0] / r0], (d0 / 2 if midpoint else d1) / r0)
-        far = np.where(third, joined[1] / r1, 0.0)
+        whole = third & (r0 != r1) & (r1 != 0)  # of three different levels
+        near = np.select([first | (r0 == 0), whole], [0.0, joined[0] / r0], (d0 / 2 if midpoint else d1) / r0)
+        far = np.where(whole, joined[1] / r1, 0.0)
         own, before = np.where(first, d0, near), np.select([first, third], [0, far], d0 - near)
         return table.add([own, before, np.where(third, d0 - near - far, 0)])
