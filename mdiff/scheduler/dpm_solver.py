@@ -77,7 +77,7 @@ class DPMSolverSinglestepScheduler(DPMScheduler):
         r0, r1 = (log_snr[row] - log_snr[start]) / h, (log_snr[np.maximum(row - 1, 0)] - log_snr[start]) / h
         # Order 2: D1 = (m0 - m1) / r0. Order 3: the slopes (m1 - m2) / r1 and (m0 - m2) / r0, joined into D1 and D2.
         joined = (d1, 0 * d1) if midpoint else ((2 * d2 - d1 * r1) / (r0 - r1), (d1 * r0 - 2 * d2) / (r0 - r1))
-        whole = third & (r0 != r1) & (r1 != 0)  # of three different levels
+        whole = third & (midpoint | (r0 != r1)) & (r1 != 0)  # heun needs three different levels, midpoint two
         near = np.select([first | (r0 == 0), whole], [0.0, joined[0] / r0], (d0 / 2 if midpoint else d1) / r0)
         far = np.where(whole, joined[1] / r1, 0.0)
         own, before = np.where(first, d0, near), np.select([first, third], [0, far], d0 - near)
