@@ -4,16 +4,20 @@ from collections.abc import Sequence
 
 import mindspore as ms
 from mindspore import nn
-from mindspore.common.initializer import initializer
+from mindspore.common.initializer import Zero
 from mindspore.nn.utils import no_init_parameters
 
 from mdiff.device import Kernels
 
 
+_ZERO = Zero()
+
+
 def parameter(shape: Sequence[int], kernels: Kernels) -> ms.Parameter:
-    """A parameter that takes neither time nor memory until the checkpoint's tensor is set."""
+    """A parameter that takes no memory until the checkpoint's tensor is set."""
     with no_init_parameters():
-        return ms.Parameter(initializer("zeros", tuple(shape), getattr(ms, kernels.dtype)), requires_grad=False)
+        tensor = ms.Tensor(shape=tuple(shape), dtype=getattr(ms, kernels.dtype), init=_ZERO)
+        return ms.Parameter(tensor, requires_grad=False)
 
 
 class Conv2d(nn.Cell):

@@ -15,7 +15,7 @@ NUMPY = {
     "uint8": np.uint8,
     "bool": np.bool_,
 }
-_EXPONENT = np.int16(0x7C00)
+_INFINITY, _MINUS_INFINITY = np.int16(0x7C00), np.uint16(0xFC00)  # and NaNs beyond
 _SIGN_AND_HALF, _RANGE = np.int32(-0x70002000), np.float32(2.0**112)  # bits 31 and 27 to 13
 FLOATING = ("float64", "float32", "float16", "bfloat16")
 
@@ -55,7 +55,7 @@ def widen_into(out: np.ndarray, array: np.ndarray, dtype: str) -> None:
         bits <<= 16
         return
     half = array.view(np.int16)
-    if half.size and (half & _EXPONENT).max() == _EXPONENT:
+    if half.size and (half.max() >= _INFINITY or array.view(np.uint16).max() >= _MINUS_INFINITY):
         out[:] = array
         return
     bits[:] = half  # the sign comes along into the upper half

@@ -101,6 +101,7 @@ def test_the_suite_measures_its_rows(work, tmp_path):
         assert min(told["mdiff"], told["diffusers"], told["ratio"]) > 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["row", *rows]
     assert results["peak_tiny"]["mdiff"] > 100, "megabytes"
+    assert all(0 < results["peak_tiny"]["seconds"][side][act] < 60 for side in SIDES for act in ("load", "image"))
 
 
 @pytest.mark.slow
