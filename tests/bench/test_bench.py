@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mdiff.bench.process import SIDES
 from mdiff.bench.size import SIZES, make
 from mdiff.model import ModelSource, describe
 
