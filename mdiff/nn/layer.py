@@ -9,7 +9,6 @@ from mindspore.nn.utils import no_init_parameters
 
 from mdiff.device import Kernels
 
-
 _ZERO = Zero()
 
 
