@@ -30,8 +30,7 @@ def open_model(description: Description, device: Any, precision: Any, sliced: bo
 
 
 def load(description: Description, device: Any, precision: Any) -> Any:
-    """Return the model with all its networks read, one after the other."""
+    """Return the model with all its networks."""
     model = open_model(description, device, precision)
-    for name in description.components:
-        model.network(name)
+    model.load(description.components)
     return model

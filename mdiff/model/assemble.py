@@ -1,12 +1,14 @@
 """From a description to networks with their weights. Imports MindSpore."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from mdiff import nn
 from mdiff.device import Kernels, kernels
+from mdiff.errors import MdiffError
 from mdiff.model.description import Component, Description
 from mdiff.model.tokenizers import open_tokenizers
-from mdiff.weights.assign import Reading
+from mdiff.weights.assign import Reading, assign, readers
 
 _CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel", "AutoencoderKL")
 
@@ -32,12 +34,36 @@ class Model:
         `number` is another number format than the one chosen for it ("float32" for a VAE that overflows).
         """
         if number is None:
-            number = self._precision.vae if name == "vae" else self._precision.compute
-        if (name, number) not in self._networks:
-            chosen = kernels(self._device, self._precision, number, self._sliced)
-            part = self.description.components[name]
-            self._networks[name, number] = build_network(part, chosen, self._precision.weights)
+            number = self._number(name)
+        self._load([(name, number)])
         return self._networks[name, number]
+
+    def load(self, names: Iterable[str]) -> None:
+        """Load several components, the files of all being read while cells are built; errors as of `network`."""
+        self._load((name, self._number(name)) for name in names)
+
+    def _number(self, name: str) -> str:
+        return self._precision.vae if name == "vae" else self._precision.compute
+
+    def _load(self, wanted: Iterable[tuple[str, str]]) -> None:
+        with readers() as pool:
+            begun = {}
+            for name, number in wanted:
+                if (name, number) not in self._networks:
+                    part, chosen = self.description.components[name], self._kernels(number)
+                    network = _network_class(part)
+                    # Values coarser than the format in memory are rounded to; a finer one would change nothing.
+                    rounded = self._precision.weights
+                    reading = Reading(pool, part.weights, chosen.dtype, rounded, nn.ignored(network))
+                    begun[name, number] = network, part.config, chosen, reading
+            for key, (network, config, chosen, reading) in begun.items():
+                cell = network(config, chosen)
+                cell.set_train(False)
+                reading.assign(nn.renames(cell))
+                self._networks[key] = cell
+
+    def _kernels(self, number: str) -> Kernels:
+        return kernels(self._device, self._precision, number, self._sliced)
 
     def release(self, name: str) -> None:
         """Let the cells of a component go."""
@@ -61,8 +87,19 @@ class Model:
 
     @property
     def vae(self) -> Any:
-        """The autoencoder."""
-        return self.network("vae")
+        """The autoencoder with its encoder, which is read when first asked for: an image is made without it."""
+        vae = self.network("vae")
+        if vae.encoder is None:
+            part, chosen = self.description.components["vae"], self._kernels(self._precision.vae)
+            added = vae.add_encoder(part.config, chosen)
+            vae.set_train(False)
+            others = tuple(name for name in part.weights.names if not name.startswith(vae.encoder_names))
+            try:
+                assign(added, part.weights, chosen.dtype, round_to=self._precision.weights, ignore=others)
+            except MdiffError:
+                vae.encoder = None  # whoever asks again is told again
+                raise
+        return vae
 
     @property
     def scaling_factor(self) -> float:
@@ -76,13 +113,7 @@ class Model:
         return 0.0 if shift is None else shift
 
 
-def build_network(part: Component, formulations: Kernels, round_to: str) -> Any:
-    """Build the cell of one component with its weights."""
+def _network_class(part: Component) -> Any:
     if part.class_name not in _CLASSES:
         raise KeyError(part.class_name)
-    # Values coarser than the format in memory are rounded to; a finer one would change nothing.
-    with Reading(part.weights, formulations.dtype, round_to) as reading:
-        cell = getattr(nn, part.class_name)(part.config, formulations)
-        cell.set_train(False)
-        reading.assign(nn.renames(cell), ignore=nn.ignored(cell))
-    return cell
+    return getattr(nn, part.class_name)

@@ -17,6 +17,6 @@ def renames(cell: nn.Cell) -> dict[str, Parameter]:
     return found
 
 
-def ignored(cell: nn.Cell) -> tuple[str, ...]:
-    """Names of tensors that checkpoints of this network may hold and that mean nothing to it."""
-    return getattr(cell, "ignored_names", ())
+def ignored(network: nn.Cell | type[nn.Cell]) -> tuple[str, ...]:
+    """How names of tensors begin that checkpoints of this network may hold and that mean nothing to it."""
+    return getattr(network, "ignored_names", ())

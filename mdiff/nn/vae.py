@@ -152,20 +152,22 @@ class Decoder(nn.Cell):
 
 
 class AutoencoderKL(nn.Cell):
-    """Encoder and decoder; `construct` is `decode`. Activations have the type `kernels.dtype`, results are float32.
+    """Decoder and encoder; `construct` is `decode`. Activations have the type `kernels.dtype`, results are float32.
 
+    It is made without its encoder, which text to image never runs; `add_encoder` is called before `encode`.
     Latents are as the network has them: scaling and shift belong to the caller.
     """
+
+    encoder_names = ("encoder.", "quant_conv.")
+    ignored_names = encoder_names
 
     def __init__(self, config: Mapping[str, Any], kernels: Kernels):
         super().__init__()
         form = VAEConfig.parse(config)
         self.dtype = getattr(ms, kernels.dtype)
-        self.encoder = Encoder(form, kernels)
+        self.encoder: Any = None
+        self.quant_conv: Any = None
         self.decoder = Decoder(form, kernels)
-        self.quant_conv = None
-        if form.quant_conv:
-            self.quant_conv = Conv2d(2 * form.latent_channels, 2 * form.latent_channels, kernels, kernel=1, padding=0)
         self.post_quant_conv = None
         if form.post_quant_conv:
             self.post_quant_conv = Conv2d(form.latent_channels, form.latent_channels, kernels, kernel=1, padding=0)
@@ -186,6 +188,14 @@ class AutoencoderKL(nn.Cell):
         if self.post_quant_conv is not None:
             z = self.post_quant_conv(z)
         return self.decoder.mid_block(self.decoder.conv_in(z)).astype(ms.float32)
+
+    def add_encoder(self, config: Mapping[str, Any], kernels: Kernels) -> dict[str, ms.Parameter]:
+        """Add what `encode` runs, of the same config; return {name in the checkpoint: parameter}, yet to be set."""
+        form = VAEConfig.parse(config)
+        self.encoder = Encoder(form, kernels)
+        if form.quant_conv:
+            self.quant_conv = Conv2d(2 * form.latent_channels, 2 * form.latent_channels, kernels, kernel=1, padding=0)
+        return {name: each for name, each in self.parameters_and_names() if name.startswith(self.encoder_names)}
 
     def encode(self, image):
         """Pixels (B, 3, H, W) in -1 to 1 -> mean and log variance (B, 2·C, h, w) float32."""

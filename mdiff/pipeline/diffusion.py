@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mdiff import device as devices
+from mdiff.device.collection import paused_collection
 from mdiff.engine import Tick
 from mdiff.errors import MdiffError, nearest
 from mdiff.model import ModelSource, describe
@@ -62,7 +63,8 @@ class DiffusionPipeline:
             if name not in allowed:
                 raise MdiffError(f"from_pretrained has no option {name!r}{nearest(name, allowed)}")
         source = ModelSource(path=str(pretrained_model_name_or_path), revision=revision, variant=variant, **options)
-        description = describe(source)
+        with paused_collection():
+            description = describe(source)
         chosen = devices.choose(device)
         precision = _precision(precision_name(mindspore_dtype), chosen, description)
         scheduler = solver_class(description.scheduler_class).from_config(description.scheduler_config)

@@ -42,6 +42,8 @@ class Parts:
 
     def load(self) -> None:
         """Load every part, the VAE too although nothing is decoded yet."""
+        with self._clock.stage("load"), paused_collection():
+            self.model.load(self._description.components)
         self.encoders()
         self.denoiser()
         self.decoder(tiled=False)

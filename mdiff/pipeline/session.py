@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdiff import device as devices
+from mdiff.device.collection import paused_collection
 from mdiff.device.compile_cache import compile_cache
 from mdiff.engine import STOPPED, Engine, Stopwatch, Tick, Trajectory
 from mdiff.errors import MdiffError
@@ -34,7 +35,7 @@ class Session:
         self.memory, self.keep = memory, tuple(keep)
         self.clock = Clock()
         self._begun: dict[tuple[tuple[int, int], bool], set[int]] = {}
-        with self.clock.stage("load"):
+        with self.clock.stage("load"), paused_collection():
             devices.prepare_environment()
             devices.activate(device)
             from mdiff.pipeline.parts import Parts

@@ -1,8 +1,9 @@
 """From weight files to the parameters of a network, strictly and straight to their type. Imports MindSpore."""
 
 import os
-from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
@@ -21,33 +22,41 @@ def assign(
     dtype: str,
     *,
     round_to: str | None = None,
-    ignore: Collection[str] = (),
+    ignore: tuple[str, ...] = (),
 ) -> None:
     """Set every parameter (by its name in the checkpoint) to its tensor, as `dtype` with values of `round_to`.
 
     Memory beyond the parameters themselves is a few MB: each tensor is converted chunk by chunk into the buffer that
-    the parameter then holds. A tensor that is missing, unexpected (unless in `ignore`) or wrongly shaped is an
-    MdiffError that names it; nothing is assigned then.
+    the parameter then holds. Tensors whose names begin with one of `ignore` are not read. Of the others, one that is
+    missing, unexpected or wrongly shaped is an MdiffError that names it; nothing is assigned then.
     """
-    with Reading(weights, dtype, round_to) as reading:
-        reading.assign(cell_parameters, ignore=ignore)
+    with readers() as pool:
+        Reading(pool, weights, dtype, round_to, ignore).assign(cell_parameters)
+
+
+@contextmanager
+def readers() -> Iterator[Executor]:
+    """Threads for `Reading`, in the order in which readings are begun; an error leaves none of them behind."""
+    pool = ThreadPoolExecutor(_THREADS)  # numpy converts without holding Python's lock
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Reading:
-    """All tensors of `weights` on their way in other threads, while the cell that they are for is built.
+    """The tensors of `weights` on their way in the threads of `pool`, while the cell that they are for is built."""
 
-    with Reading(weights, "float32") as reading:
-        reading.assign(names_of(build()))  # as `assign` does it; an error leaves nothing behind
-    """
-
-    def __init__(self, weights: Weights, dtype: str, round_to: str | None = None):
+    def __init__(
+        self, pool: Executor, weights: Weights, dtype: str, round_to: str | None = None, ignore: tuple[str, ...] = ()
+    ):
         self._weights, self._dtype, self._round_to = weights, dtype, round_to
-        self._pool = ThreadPoolExecutor(_THREADS)  # numpy converts without holding Python's lock
-        self._values = {name: self._pool.submit(self._read, name) for name in weights.names}
+        self._ignore = ignore
+        self._values = {name: pool.submit(self._read, name) for name in weights.names if not name.startswith(ignore)}
 
-    def assign(self, cell_parameters: Mapping[str, Any], *, ignore: Collection[str] = ()) -> None:
+    def assign(self, cell_parameters: Mapping[str, Any]) -> None:
         """Set every parameter (by its name in the checkpoint) to its tensor; see the function `assign`."""
-        check(cell_parameters, self._weights, ignore=ignore)
+        check(cell_parameters, self._weights, ignore=self._ignore)
         for name, parameter in cell_parameters.items():
             _set(parameter, self._values.pop(name).result())
 
@@ -55,20 +64,14 @@ class Reading:
         values = self._weights.read_as(name, self._dtype, self._round_to)
         return values.view(np.dtype("bfloat16")) if self._dtype == "bfloat16" else values  # MindSpore registers it
 
-    def __enter__(self) -> "Reading":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def check(cell_parameters: Mapping[str, Any], weights: Weights, *, ignore: Collection[str] = ()) -> None:
+def check(cell_parameters: Mapping[str, Any], weights: Weights, *, ignore: tuple[str, ...] = ()) -> None:
     """Raise MdiffError unless weights and parameters have the same names and shapes."""
     source = ", ".join(str(path) for path in weights.files[:1]) + (" …" if len(weights.files) > 1 else "")
     present = set(weights.names)
     if missing := [name for name in cell_parameters if name not in present]:
         raise MdiffError(f"{source} lacks {_some(missing)}, which the component's config asks for")
-    if unexpected := [name for name in weights.names if name not in cell_parameters and name not in ignore]:
+    if unexpected := [name for name in weights.names if name not in cell_parameters and not name.startswith(ignore)]:
         raise MdiffError(f"{source} has {_some(unexpected)}, which the component's config has no place for")
     wrong = [
         f"{name!r} with shape {list(weights.shape(name))} instead of {list(parameter.shape)}"

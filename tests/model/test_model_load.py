@@ -99,6 +99,28 @@ def test_strict(tmp_path, change, said):
     assert str(path) in str(caught.value)
 
 
+def test_an_encoder_is_read_when_it_is_asked_for(tmp_path):
+    """Nothing that makes images encodes pixels, so a file without a whole encoder does until somebody wants to."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = make_checkpoint(tmp_path / "m")
+    path = folder / "vae/diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    model = loaded(folder)
+    assert model.network("vae").encoder is None
+    decoding = {id(each) for each in model.network("vae").get_parameters()}
+    assert model.vae is model.network("vae") and model.vae.encoder is not None
+    assert decoding < {id(each) for each in model.vae.get_parameters()}
+
+    del tensors["encoder.conv_in.bias"]
+    save_file(tensors, path)
+    model = loaded(folder)
+    for _ in range(2):
+        with pytest.raises(MdiffError, match=r"lacks the tensor 'encoder\.conv_in\.bias'"):
+            model.vae.encode(None)
+    assert model.network("vae").encoder is None
+
+
 def test_other_widths_in_the_config_are_named(tmp_path):
     folder = make_checkpoint(tmp_path / "m")
     path = folder / "text_encoder/config.json"

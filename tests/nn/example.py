@@ -26,6 +26,16 @@ def component(kind: str, name: str) -> tuple[str, dict[str, Any]]:
     return KINDS[kind]["model_index"][name][1], KINDS[kind][name]
 
 
+def whole(class_name: str, config: Any, kernels: Any) -> Any:
+    """The cell of a component; an autoencoder with its encoder."""
+    import mdiff.nn
+
+    cell = getattr(mdiff.nn, class_name)(config, kernels)
+    if class_name == "AutoencoderKL":
+        cell.add_encoder(config, kernels)
+    return cell
+
+
 def build(kind: str, name: str, kernels: Any) -> Any:
     """The component as a cell that holds its random weights."""
     import mindspore as ms
@@ -34,7 +44,7 @@ def build(kind: str, name: str, kernels: Any) -> Any:
 
     class_name, config = component(kind, name)
     tensors = random_tensors(class_name, config)
-    cell = getattr(mdiff.nn, class_name)(config, kernels)
+    cell = whole(class_name, config, kernels)
     parameters = mdiff.nn.renames(cell)
     assert set(parameters) == set(tensors)
     for key, parameter in parameters.items():

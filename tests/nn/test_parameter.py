@@ -6,15 +6,13 @@ import pytest
 
 from mdiff.nn import ignored, renames
 from tests.checkpoint_config import KINDS
-from tests.nn.example import build, component, cpu_kernels
+from tests.nn.example import build, component, cpu_kernels, whole
 from tests.nn.real_config import REAL
 from tests.shape import tensor_shapes
 
 
 def make(class_name, config):
-    import mdiff.nn
-
-    return getattr(mdiff.nn, class_name)(config, cpu_kernels())
+    return whole(class_name, config, cpu_kernels())
 
 
 @pytest.mark.parametrize("kind", KINDS)

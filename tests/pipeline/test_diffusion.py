@@ -50,6 +50,16 @@ def test_seeds_generators_and_latents_say_the_same(pipeline):
     assert np.array_equal(latents(pipeline, ["the cat"] * 2, seed=[8, 7], batch=1), two[::-1])
 
 
+def test_the_encoder_comes_on_demand_and_changes_no_image(folder):
+    import mindspore as ms
+
+    pipeline = DiffusionPipeline.from_pretrained(folder)
+    first = pipeline("the cat", seed=0, output_type="np", **SMALL)[0]
+    moments = pipeline.vae.encode(ms.Tensor(first.transpose(0, 3, 1, 2) * 2 - 1))
+    assert np.isfinite(moments.asnumpy()).all()
+    assert np.array_equal(pipeline("the cat", seed=0, output_type="np", **SMALL)[0], first)
+
+
 def test_one_generator_for_several_images_draws_for_all_of_them_at_once(pipeline):
     pipeline.scheduler, kept = (
         EulerAncestralDiscreteScheduler.from_config(pipeline.scheduler.config),
