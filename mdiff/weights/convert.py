@@ -15,6 +15,7 @@ NUMPY = {
     "uint8": np.uint8,
     "bool": np.bool_,
 }
+_TWO = np.int16(0x4000)  # the first bit of a float16's exponent: 2 and beyond
 _INFINITY, _MINUS_INFINITY = np.int16(0x7C00), np.uint16(0xFC00)  # and NaNs beyond
 _SIGN_AND_HALF, _RANGE = np.int32(-0x70002000), np.float32(2.0**112)  # bits 31 and 27 to 13
 FLOATING = ("float64", "float32", "float16", "bfloat16")
@@ -47,7 +48,7 @@ def widen_into(out: np.ndarray, array: np.ndarray, dtype: str) -> None:
     """`to_float32` of flat float16 or bfloat16 into `out`; float16 three times as fast as numpy.
 
     A float16's exponent and fraction, moved into a float32's place, are its value by 2⁻¹¹² (subnormals too); an array
-    with an infinity or a NaN is left to numpy.
+    with an infinity or a NaN is left to numpy. Most weights are below 2, where the exponent's first bit is not set.
     """
     bits = out.view(np.int32)
     if dtype == "bfloat16":
@@ -55,7 +56,7 @@ def widen_into(out: np.ndarray, array: np.ndarray, dtype: str) -> None:
         bits <<= 16
         return
     half = array.view(np.int16)
-    if half.size and (half.max() >= _INFINITY or array.view(np.uint16).max() >= _MINUS_INFINITY):
+    if np.bitwise_or.reduce(half) & _TWO and (half.max() >= _INFINITY or half.view(np.uint16).max() >= _MINUS_INFINITY):
         out[:] = array
         return
     bits[:] = half  # the sign comes along into the upper half
