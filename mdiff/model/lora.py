@@ -13,6 +13,7 @@ from mdiff.model.ldm import RESNET, unet_module
 from mdiff.weights import Weights
 from mdiff.weights.hub import HubOptions
 from mdiff.weights.lora import LoraFile, LoraLayer
+from mdiff.weights.memory import Arena
 
 _SHOWN = 5
 
@@ -50,9 +51,9 @@ class Merged(Weights):
             values += change()
         return values
 
-    def read_as(self, name: str, dtype: str, round_to: str | None = None) -> np.ndarray:
+    def read_as(self, name: str, dtype: str, round_to: str | None = None, arena: Arena | None = None) -> np.ndarray:
         if name not in self._changes:
-            return self.base.read_as(name, dtype, round_to)
+            return self.base.read_as(name, dtype, round_to, arena)
         return super().read_as(name, dtype, round_to)
 
     def digest(self) -> str:

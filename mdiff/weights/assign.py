@@ -1,5 +1,6 @@
 """From weight files to the parameters of a network, strictly and straight to their type. Imports MindSpore."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -10,7 +11,9 @@ import mindspore as ms
 import numpy as np
 
 from mdiff.errors import MdiffError
+from mdiff.weights.convert import NUMPY
 from mdiff.weights.files import Weights
+from mdiff.weights.memory import LINE, Arena
 
 _THREADS = min(4, os.cpu_count() or 1)
 _SHOWN = 5  # names in a message; the rest is counted
@@ -52,7 +55,9 @@ class Reading:
     ):
         self._weights, self._dtype, self._round_to = weights, dtype, round_to
         self._ignore = ignore
-        self._values = {name: pool.submit(self._read, name) for name in weights.names if not name.startswith(ignore)}
+        names = [name for name in weights.names if not name.startswith(ignore)]
+        self._arena = Arena(sum(self._room(name) for name in names))
+        self._values = {name: pool.submit(self._read, name) for name in names}
 
     def assign(self, cell_parameters: Mapping[str, Any]) -> None:
         """Set every parameter (by its name in the checkpoint) to its tensor; see the function `assign`."""
@@ -60,8 +65,14 @@ class Reading:
         for name, parameter in cell_parameters.items():
             _set(parameter, self._values.pop(name).result())
 
+    def _room(self, name: str) -> int:
+        """Bytes that the tensor may take in the arena."""
+        if self._weights.dtype(name) == self._dtype and self._round_to in (None, self._dtype):
+            return 0  # it stays where it lies in the file
+        return math.prod(self._weights.shape(name)) * np.dtype(NUMPY[self._dtype]).itemsize + LINE
+
     def _read(self, name: str) -> np.ndarray:
-        values = self._weights.read_as(name, self._dtype, self._round_to)
+        values = self._weights.read_as(name, self._dtype, self._round_to, self._arena)
         return values.view(np.dtype("bfloat16")) if self._dtype == "bfloat16" else values  # MindSpore registers it
 
 

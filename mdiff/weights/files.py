@@ -16,7 +16,7 @@ from mdiff.errors import MdiffError, nearest
 from mdiff.weights.convert import NUMPY, convert, widen_into
 from mdiff.weights.digest import file_digest
 from mdiff.weights.header import Header, TensorInfo, read_header
-from mdiff.weights.memory import populate, reading_room, room
+from mdiff.weights.memory import Arena, reading_room
 
 _CHUNK = 1 << 18  # elements converted at a time: they fit in the cache, and the working memory stays small
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -40,8 +40,11 @@ class Weights:
         """Return the tensor as stored, not to be written to; a bfloat16 tensor comes as its bit patterns in uint16."""
         raise KeyError(name)
 
-    def read_as(self, name: str, dtype: str, round_to: str | None = None) -> np.ndarray:
-        """Read the tensor as `dtype`, its values rounded to those of `round_to` first (see `convert`)."""
+    def read_as(self, name: str, dtype: str, round_to: str | None = None, arena: Arena | None = None) -> np.ndarray:
+        """Read the tensor as `dtype`, its values rounded to those of `round_to` first (see `convert`).
+
+        It may lie in `arena`, if it is converted.
+        """
         try:
             return convert(self.read(name), self.dtype(name), dtype, round_to)
         except OverflowError:
@@ -83,15 +86,17 @@ class WeightFiles(Weights):
     def read(self, name: str) -> np.ndarray:
         return self.read_as(name, self.dtype(name))
 
-    def read_as(self, name: str, dtype: str, round_to: str | None = None) -> np.ndarray:
+    def read_as(self, name: str, dtype: str, round_to: str | None = None, arena: Arena | None = None) -> np.ndarray:
         path, tensor = self._tensors[name]
         try:
             if tensor.dtype == dtype and round_to in (None, dtype):
                 return self._mapped(path, tensor, name)
-            values = room(math.prod(tensor.shape), NUMPY[dtype])
+            count = math.prod(tensor.shape)
+            memory = arena if arena is not None else Arena(count * np.dtype(NUMPY[dtype]).itemsize)
+            values = memory.room(count, NUMPY[dtype])
             with path.open("rb", buffering=0) as file:
                 file.seek(tensor.offset)
-                self._convert(file, tensor, values, name, (dtype, round_to))
+                self._convert(file, tensor, values, name, (dtype, round_to), memory)
         except OSError as error:
             raise MdiffError(f"weight file {path} cannot be read: {error.strerror or error}") from None
         return values.reshape(tensor.shape)
@@ -115,7 +120,13 @@ class WeightFiles(Weights):
         return flat.reshape(tensor.shape)
 
     def _convert(
-        self, file: FileIO, tensor: TensorInfo, values: np.ndarray, name: str, target: tuple[str, str | None]
+        self,
+        file: FileIO,
+        tensor: TensorInfo,
+        values: np.ndarray,
+        name: str,
+        target: tuple[str, str | None],
+        memory: Arena,
     ) -> None:
         """Fill `values` with the tensor in the target's type, a chunk at a time."""
         buffer = reading_room(min(values.size, _CHUNK), NUMPY[tensor.dtype], tensor.offset)
@@ -125,7 +136,7 @@ class WeightFiles(Weights):
             piece = buffer[: min(_CHUNK, values.size - begin)]
             _fill(file, piece, name)
             place = values[begin : begin + piece.size]
-            populate(place)
+            memory.provide(place)
             if widens:
                 widen_into(place, piece, tensor.dtype)
                 continue

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdiff.weights.files import Weights
+from mdiff.weights.memory import Arena
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ class View(Weights):
         piece = self._pieces[name]
         return np.ascontiguousarray(piece.of(self.base.read(piece.name)))
 
-    def read_as(self, name: str, dtype: str, round_to: str | None = None) -> np.ndarray:
+    def read_as(self, name: str, dtype: str, round_to: str | None = None, arena: Arena | None = None) -> np.ndarray:
         piece = self._pieces[name]
-        return np.ascontiguousarray(piece.of(self.base.read_as(piece.name, dtype, round_to)))
+        kept = None if piece.transpose or piece.rows is not None else arena  # what is copied should not stay in there
+        return np.ascontiguousarray(piece.of(self.base.read_as(piece.name, dtype, round_to, kept)))
 
     def digest(self) -> str:
         return self.base.digest()

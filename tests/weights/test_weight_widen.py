@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdiff.weights.convert import to_float32, widen_into
-from mdiff.weights.memory import populate, reading_room, room
+from mdiff.weights.memory import reading_room
 
 EVERY = np.arange(65536, dtype=np.uint16)
 
@@ -31,15 +31,6 @@ def test_one_value_that_is_not_finite(value):
 
 def test_nothing_at_all():
     widen_into(np.empty(0, np.float32), np.empty(0, np.float16), "float16")
-
-
-@pytest.mark.parametrize("count", [1, 262_144, 262_144 * 3 + 5])
-def test_pages_are_provided_within_the_array_alone(count):
-    values = room(count, np.float32)
-    values[:] = 3
-    for begin in range(0, count, 262_144):
-        populate(values[begin : begin + 262_144])
-    assert (values == 3).all()
 
 
 @pytest.mark.parametrize("offset", [0, 8, 40, 4095, 123_457])
