@@ -18,7 +18,7 @@ from mdiff.weights.digest import file_digest
 from mdiff.weights.header import Header, TensorInfo, read_header
 from mdiff.weights.memory import Arena, reading_room
 
-_CHUNK = 1 << 18  # elements converted at a time: they fit in the cache, and the working memory stays small
+_CHUNK = 1 << 19  # elements converted at a time: as float32 a huge page of them, and the working memory stays small
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
