@@ -186,6 +186,7 @@ def test_no_mindspore_before_the_config_is_right(tmp_path, words):
 
 # What a mistake waits for: beyond Hydra's own imports some 0.2 s, which each package more would lengthen.
 LIGHT = {"hydra", "omegaconf", "antlr4", "yaml", "packaging", "numpy", "tokenizers", "mdiff"}
+LIGHT |= {"attr", "attrs"}  # omegaconf imports them where they are installed
 IMPORTED = """
 import sys
 before = set(sys.modules)
