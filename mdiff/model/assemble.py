@@ -5,7 +5,6 @@ from typing import Any
 
 from mdiff import nn
 from mdiff.device import Kernels, kernels
-from mdiff.errors import MdiffError
 from mdiff.model.description import Component, Description
 from mdiff.model.tokenizers import open_tokenizers
 from mdiff.weights.assign import Reading, assign, readers
@@ -96,8 +95,8 @@ class Model:
             others = tuple(name for name in part.weights.names if not name.startswith(vae.encoder_names))
             try:
                 assign(added, part.weights, chosen.dtype, round_to=self._precision.weights, ignore=others)
-            except MdiffError:
-                vae.encoder = None  # whoever asks again is told again
+            except BaseException:
+                vae.encoder = None  # whoever asks again reads again, and never runs one that is half read
                 raise
         return vae
 

@@ -2,6 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,12 +34,8 @@ def test_no_tensor_lies_in_another(share):
         assert values.flags.writeable and values.flags.aligned
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="measures with Linux's /proc")
 def test_what_has_gone_takes_no_memory():
-    from pathlib import Path
-
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("measures with Linux's /proc")
-
     def resident():
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
