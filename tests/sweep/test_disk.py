@@ -36,6 +36,18 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
+def turn_read_only(folder: Path, aside: Path) -> None:
+    """Cover `folder` with a read-only view of itself, made ready `aside`, until it is unmounted.
+
+    A remount would be refused while a file is open for writing, as locks of cells being made are.
+    """
+    aside.mkdir()
+    subprocess.run(["mount", "--bind", folder, aside], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", aside], check=True)
+    subprocess.run(["mount", "--bind", aside, folder], check=True)
+    subprocess.run(["umount", aside], check=True)
+
+
 def check_whole(folder: Path, cells: int) -> None:
     found = records(folder)
     assert len(found) == cells and {record["status"] for record in found.values()} == {"complete"}
@@ -87,12 +99,10 @@ def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
     process = mdiff(place, *GRID, "seed=range(0,150)", "name=disk")
     while count(disk) < 4:
         assert process.poll() is None
-    busy = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True, text=True)
-    while busy.returncode != 0 and process.poll() is None:  # refused while a file is open for writing
-        busy = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True, text=True)
+    turn_read_only(disk, place / "disk1")
     status, _, err = ended(process)
     assert status == 1 and "Read-only file system" in err.splitlines()[-1], err
-    remount(disk, "rw")
+    subprocess.run(["umount", disk], check=True)
     there = pictures(disk)
     assert 0 < len(there) < 150
     status, _, err = ended(mdiff(place, *GRID, "seed=range(0,150)", "name=disk"))
