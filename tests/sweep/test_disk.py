@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_written(place, disk):
 
 def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
     remount(disk, "size=16m")
-    process = mdiff(place, *GRID, "seed=range(0,150)", "name=disk")
+    process = mdiff(place, *GRID, "seed=range(0,60)", "name=disk")
     while count(disk) < 4:
         assert process.poll() is None
     turn_read_only(disk, place / "disk1")
@@ -104,10 +104,10 @@ def test_a_disk_that_turns_read_only_in_the_middle(place, disk):
     assert status == 1 and "Read-only file system" in err.splitlines()[-1], err
     subprocess.run(["umount", disk], check=True)
     there = pictures(disk)
-    assert 0 < len(there) < 150
-    status, _, err = ended(mdiff(place, *GRID, "seed=range(0,150)", "name=disk"))
+    assert 0 < len(there) < 60
+    status, _, err = ended(mdiff(place, *GRID, "seed=range(0,60)", "name=disk"))
     assert status == 0 and there.items() <= pictures(disk).items(), err
-    check_whole(disk, 150)
+    check_whole(disk, 60)
 
 
 def test_damage_from_outside(place):
