@@ -13,6 +13,9 @@ from typing import Any
 from mdiff.errors import MdiffError
 
 SIDES = ("mdiff", "diffusers")
+# Most of MindSpore's kernels on a CPU make their first five calls on one thread, five on two and so on, and keep what
+# was fastest; each kernel of a compiled network does so for itself. An image of 20 steps goes through it once.
+SETTLING = 5
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -62,11 +65,13 @@ class Worker:
         self._process.wait(60)
 
 
-def take_turns(workers: Sequence[Worker], stage: str, rows: int, rounds: int, calls: int) -> dict[str, list[float]]:
-    """Seconds of each side's `rounds` alternating turns, each the median of `calls` calls."""
+def take_turns(
+    workers: Sequence[Worker], stage: str, rows: int, rounds: int, calls: int, warm: int | None = None
+) -> dict[str, list[float]]:
+    """Seconds of each side's `rounds` alternating turns, each the median of `calls` calls, after `warm` others."""
     times: dict[str, list[float]] = {worker.side: [] for worker in workers}
     for worker in workers:
-        worker.seconds(stage, rows, 2 if calls > 1 else 1)  # loads, compiles, warms up
+        worker.seconds(stage, rows, warm if warm is not None else min(calls, 2))  # loads, compiles, warms up
     for _ in range(rounds):
         for worker in workers:
             times[worker.side].append(worker.seconds(stage, rows, calls))
