@@ -101,6 +101,9 @@ def test_the_suite_measures_its_rows(work, tmp_path):
     for told in results.values():
         assert min(told["mdiff"], told["diffusers"], told["ratio"]) > 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["row", *rows]
+    assert results["step_tiny"]["first steps"]["ratio"] > 0
+    assert "first steps" not in results["decode_tiny"], "an image has one decoding"
+    assert "in the first 5 steps of a process" in done.stdout.splitlines()[1]
     assert results["peak_tiny"]["mdiff"] > 100, "megabytes"
     assert all(0 < results["peak_tiny"]["seconds"][side][act] < 60 for side in SIDES for act in ("load", "image"))
 

@@ -67,3 +67,25 @@ def test_weights_are_parameters():
         after = cell(ids)[2].asnumpy()
     assert np.abs(before).max() > 0.1
     assert np.abs(after).max() == 0
+
+
+def test_what_parameters_share_is_theirs_alone():
+    """MindSpore's own `Load` is back afterwards, and after a shape that it refuses."""
+    import mindspore as ms
+    import numpy as np
+    from mindspore.ops.operations import other_ops
+
+    from mdiff.nn.layer import parameter
+
+    own = other_ops.Load
+    first, second = parameter((2, 3), cpu_kernels()), parameter((2, 3), cpu_kernels())
+    assert first.load is second.load and isinstance(first.load, own)
+    with pytest.raises(ValueError):
+        parameter((-1, 3), cpu_kernels())
+    assert other_ops.Load is own
+    assert ms.Parameter(ms.Tensor(1.0)).load is not first.load
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    first.set_data(ms.Tensor(values))
+    second.set_data(ms.Tensor(-values))
+    assert np.array_equal(first.value().asnumpy(), values)
+    assert np.array_equal(second.value().asnumpy(), -values)
