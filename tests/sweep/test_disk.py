@@ -147,7 +147,7 @@ def test_damage_from_outside(place):
 def test_a_half_written_picture_in_a_cell_that_was_being_made(place):
     """What a killed process, or another hand, left staged is looked at before it counts."""
     folder = place / "outputs" / "staged"
-    grid = ["-m", "steps=2", "num_images=6", "engine.batch=1", "name=staged"]
+    grid = ["-m", "steps=2", "num_images=24", "engine.batch=1", "name=staged"]
     process = mdiff(place, *grid)
     while count(folder) < 3:
         assert process.poll() is None
@@ -158,8 +158,8 @@ def test_a_half_written_picture_in_a_cell_that_was_being_made(place):
     there = pictures(folder)
     broken = f"{staged[0].parent.name}/{staged[0].name}"
     status, out, err = ended(mdiff(place, *grid))
-    assert status == 0 and "1 of 1 cells complete: 6 images" in out, err
+    assert status == 0 and "1 of 1 cells complete: 24 images" in out, err
     after = pictures(folder)
     assert after.pop(broken) != there.pop(broken), "the broken one is made again"
     assert there.items() <= after.items()
-    assert len(pixels(folder)) == 6
+    assert len(pixels(folder)) == 24
