@@ -42,6 +42,7 @@ def turn_read_only(folder: Path, aside: Path) -> None:
     A remount would be refused while a file is open for writing, as locks of cells being made are.
     """
     aside.mkdir()
+    subprocess.run(["mount", "--make-private", folder], check=True)  # or the view would cover, and leave, both at once
     subprocess.run(["mount", "--bind", folder, aside], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", aside], check=True)
     subprocess.run(["mount", "--bind", aside, folder], check=True)
