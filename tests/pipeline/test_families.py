@@ -52,18 +52,16 @@ def test_the_usual_call(both):
         check(both, ["the cat"], num_inference_steps=10, guidance_scale=5.0)
 
 
+@pytest.mark.parametrize("both", ["sdxl-tiny"], indirect=True)  # the others are not guided by a negative prompt
 def test_negative_prompts_given_empty_and_absent(both):
-    if both[0] != "sdxl-tiny":
-        pytest.skip("one kind is enough, and the others are not guided")
     options = {"num_inference_steps": 3, "guidance_scale": 4.0}
     check(both, ["the cat", "a dog"], negative_prompt=["dog", "cat"], **options)
     check(both, ["the cat"], negative_prompt="", **options)
     check(both, ["the cat"], **options)
 
 
+@pytest.mark.parametrize("both", ["sdxl-tiny"], indirect=True)
 def test_rescaled_guidance(both):
-    if both[0] != "sdxl-tiny":
-        pytest.skip("one kind is enough")
     check(both, ["the cat"], num_inference_steps=3, guidance_scale=7.0, guidance_rescale=0.7)
 
 
